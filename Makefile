@@ -1,0 +1,61 @@
+# Every target works on a fresh checkout: .venv is made when something needs it, and made again when the lock changes.
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+LOCKED := $(VENV)/.locked
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
+
+# Prefect keeps its files in here, not in the user's home, and reports to nobody.
+export PREFECT_HOME := $(CURDIR)/build/prefect
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export DO_NOT_TRACK := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint bench lock clean
+
+help: ## say what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY) | build ## simulate records, run the pipeline as a Prefect flow, show what came out (in build/demo)
+	@$(BIN)/python flows/demo.py $(ARGS)
+
+test: $(READY) | build ## run the tests, all but the slow ones (ARGS="-k lake" for some)
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+lint: $(READY) ## check style, format and types
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet || { echo "not formatted: run $(BIN)/ruff format"; exit 1; }
+	@$(BIN)/mypy
+
+bench: $(READY) | build ## measure speed and memory
+	@$(BIN)/python -m benchmarks.run $(ARGS)
+
+lock: | build ## write requirements.lock from pyproject.toml (ARGS=--upgrade for the newest of everything)
+	@$(PYTHON) -m venv build/lock
+	@build/lock/bin/python -m pip --disable-pip-version-check -qq install "uv>=0.9"
+	@build/lock/bin/uv pip compile pyproject.toml --extra flows --group dev --universal --generate-hashes \
+		--no-config --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+		--quiet --output-file requirements.lock $(ARGS)
+	@echo "requirements.lock: $$(grep -c '^[a-z].*==' requirements.lock) packages"
+
+clean: ## remove .venv, build/, dist/ and every cache; data/ stays
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+build:
+	@mkdir -p $@
+
+$(LOCKED): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+		|| { echo "tidemill needs Python 3.11 to 3.13; name one: make PYTHON=python3.13"; exit 1; }
+	@echo "Installing what requirements.lock names into $(VENV): a minute or two, once"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) install --require-hashes -r requirements.lock
+	@touch $@
+
+$(READY): $(LOCKED) pyproject.toml
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@

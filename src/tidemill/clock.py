@@ -1,0 +1,40 @@
+"""Lake days are UTC, reporting days are of the setting's timezone: which belong to which."""
+
+from __future__ import annotations
+
+import zoneinfo
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def reporting_days(lake_days: Iterable[str], timezone: str) -> list[str]:
+    """The reporting days that records of some UTC days may fall on, in order."""
+    if timezone == "UTC":
+        return sorted(lake_days)
+    zone = zoneinfo.ZoneInfo(timezone)
+    last = time(23, 59, 59, 999_999)
+    moments = (datetime.combine(date.fromisoformat(day), at, UTC) for day in lake_days for at in (time.min, last))
+    return sorted({str(moment.astimezone(zone).date()) for moment in moments})
+
+
+def lake_days(reporting_day: str, timezone: str) -> list[str]:
+    """The UTC days that a reporting day is made of: one or two, or three where the zone skipped a date."""
+    if timezone == "UTC":
+        return [reporting_day]
+    day = date.fromisoformat(reporting_day)
+    zone = zoneinfo.ZoneInfo(timezone)
+    first = datetime.combine(day, time.min, zone).astimezone(UTC).date()
+    last = datetime.combine(day, time.max, zone).astimezone(UTC).date()
+    return _span(first, last)
+
+
+def window_days(as_of: datetime, hours: int) -> list[str]:
+    """The UTC days that a window touches."""
+    return _span((as_of - timedelta(hours=hours)).astimezone(UTC).date(), as_of.astimezone(UTC).date())
+
+
+def _span(first: date, last: date) -> list[str]:
+    return [str(first + timedelta(days=n)) for n in range((last - first).days + 1)]

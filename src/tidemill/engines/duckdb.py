@@ -1,0 +1,139 @@
+"""DuckDB: a connection on which a table's select runs, and the macros that such a select may call."""
+
+from __future__ import annotations
+
+import zoneinfo
+from typing import TYPE_CHECKING, Final
+
+import duckdb
+
+from tidemill.engines.quoting import literal
+from tidemill.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+UTC_NAMES: Final = frozenset({"UTC", "Etc/UTC", "Etc/UCT", "UCT", "Etc/Universal", "Universal", "Etc/Zulu", "Zulu"})
+"""The zone whose hours and days are plain arithmetic, five times as fast as the calendar of ICU."""
+
+_UTC_CLOCK: Final = """
+CREATE OR REPLACE TEMP MACRO local_hour(t) AS make_timestamptz(epoch_us(t) - epoch_us(t) % 3600000000);
+CREATE OR REPLACE TEMP MACRO local_day(t) AS DATE '1970-01-01' + CAST(epoch_us(t) // 86400000000 AS INTEGER);
+"""
+
+_ZONE_CLOCK: Final = """
+CREATE OR REPLACE TEMP MACRO local_hour(t) AS
+    make_timestamptz(epoch_us(t) - (epoch_us(timezone({zone}, t)) % 3600000000 + 3600000000) % 3600000000);
+CREATE OR REPLACE TEMP MACRO local_day(t) AS CAST(timezone({zone}, t) AS DATE);
+"""
+
+_CALENDAR: Final = """
+CREATE OR REPLACE TEMP MACRO local_week(t) AS local_day(t) - CAST(isodow(local_day(t)) - 1 AS INTEGER);
+CREATE OR REPLACE TEMP MACRO local_month(t) AS local_day(t) - CAST(day(local_day(t)) - 1 AS INTEGER);
+CREATE OR REPLACE TEMP MACRO elapsed_seconds(began, ended) AS
+    CASE WHEN ended >= began THEN (epoch_us(ended) - epoch_us(began)) / 1000000 END;
+"""
+
+_SUMS: Final = """
+CREATE OR REPLACE TEMP MACRO whole_sum(x) AS CAST(coalesce(sum(x), 0) AS BIGINT);
+CREATE OR REPLACE TEMP MACRO exact_sum(x) AS CAST(sum(CAST(x AS DECIMAL(38, 12))) AS DOUBLE);
+CREATE OR REPLACE TEMP MACRO percentiles(x) AS struct_pack(
+    p50 := quantile_cont(x, [0.5, 0.95, 0.99])[1],
+    p95 := quantile_cont(x, [0.5, 0.95, 0.99])[2],
+    p99 := quantile_cont(x, [0.5, 0.95, 0.99])[3]
+);
+CREATE OR REPLACE TEMP MACRO latency_bucket(ms) AS
+    CASE WHEN ms > 0 THEN CAST(ceil(ln(ms) / ln(1.01 / 0.99)) AS BIGINT) END;
+"""
+
+_ORDER: Final = """
+CREATE OR REPLACE TEMP MACRO earliest(x, t) AS arg_min(x, struct_pack(t := t, x := x));
+CREATE OR REPLACE TEMP MACRO ordered_list(x, t, id) AS list(x ORDER BY t, id, x);
+CREATE OR REPLACE TEMP MACRO ordered_first(x, t, id) AS ordered_list(x, t, id)[1];
+CREATE OR REPLACE TEMP MACRO ordered_last(x, t, id) AS ordered_list(x, t, id)[-1];
+CREATE OR REPLACE TEMP MACRO ordered_sum(x, t, id) AS list_sum(ordered_list(x, t, id));
+CREATE OR REPLACE TEMP MACRO counter_increase(samples, previous) AS list_sum(list_transform(
+    list_zip(list_prepend(previous, samples[:-2]), samples),
+    lambda step: CASE
+        WHEN step[2] >= step[1] THEN step[2] - step[1]
+        WHEN step[2] < step[1] THEN step[2]
+    END
+));
+"""
+
+_MEANINGS: Final = """
+CREATE OR REPLACE TEMP MACRO counts_once(type, job_id) AS
+    type <> 'document_updated' AND (type <> 'step' OR job_id IS NOT NULL);
+CREATE OR REPLACE TEMP MACRO matches_glob(x, pattern) AS x GLOB pattern;
+CREATE OR REPLACE TEMP MACRO literal_characters(pattern) AS
+    length(regexp_replace(pattern, '\\[[^\\]]+\\]|[*?]', '', 'g'));
+CREATE OR REPLACE TEMP MACRO tokens_cost(input_tokens, output_tokens, input_per_1m_usd, output_per_1m_usd) AS CASE
+    WHEN coalesce(input_tokens, output_tokens) IS NOT NULL THEN (
+        CASE WHEN input_tokens > 0 THEN input_tokens * input_per_1m_usd ELSE 0 END
+        + CASE WHEN output_tokens > 0 THEN output_tokens * output_per_1m_usd ELSE 0 END
+    ) / 1000000
+END;
+"""
+
+
+def macros(timezone: str = "UTC") -> str:
+    """The text of all macros for a reporting timezone; part of the fingerprint of every table.
+
+    Raises:
+        UsageError: there is no such timezone.
+    """
+    if timezone in UTC_NAMES:
+        clock = _UTC_CLOCK
+    else:
+        _check_timezone(timezone)
+        clock = _ZONE_CLOCK.format(zone=literal(timezone))
+    return "".join((clock, _CALENDAR, _SUMS, _ORDER, _MEANINGS))
+
+
+def connect(
+    *,
+    timezone: str = "UTC",
+    memory_limit: str | None = None,
+    threads: int | None = None,
+    temp_directory: Path | None = None,
+    database: str = ":memory:",
+) -> duckdb.DuckDBPyConnection:
+    """Open a database in which tables' selects run; `timezone` is that of the reports, the session's is always UTC.
+
+    Raises:
+        UsageError: there is no such timezone.
+    """
+    definitions = macros(timezone)
+    config = {
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "memory_limit": memory_limit,
+        "threads": threads,
+        "temp_directory": temp_directory and str(temp_directory),
+    }
+    connection = duckdb.connect(database, config={name: value for name, value in config.items() if value is not None})
+    connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false;" + definitions)
+    return connection
+
+
+def run(
+    connection: duckdb.DuckDBPyConnection,
+    select: str,
+    parameters: Mapping[str, object] | None = None,
+) -> duckdb.DuckDBPyRelation:
+    """A table's select as a relation; of the parameters those that it names are passed.
+
+    Raises:
+        duckdb.Error: the select is not one, or needs a parameter or a relation that is not there.
+    """
+    (statement,) = connection.extract_statements(select)
+    named = {name: value for name, value in (parameters or {}).items() if name in statement.named_parameters}
+    return connection.sql(select, params=named)
+
+
+def _check_timezone(name: str) -> None:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        raise UsageError.unknown("timezone", name, zoneinfo.available_timezones()) from None

@@ -1,0 +1,210 @@
+"""Raw records as relations of the engine: lines of text, documents, CSV and Parquet, each with its line.
+
+Every layout gives two things: `numbered`, the select of (line, raw) with each record's whole text, and what the
+formats read: the text fields of JSON objects, or the columns of a CSV or Parquet file.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tidemill.engines.quoting import identifier, literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from duckdb import DuckDBPyConnection
+
+    from tidemill.records import Contract
+
+DELIMITER: Final = "\x01"
+"""Cannot occur in JSON text: a line that holds it is not JSON, and never reaches this reader."""
+MAX_LINE_BYTES: Final = 16 << 20
+
+_BLANK = "(raw IS NULL OR (raw < '!' AND trim(raw, ' \t\r') = ''))"
+
+
+def lines(path: str, *, offset: int = 0, compression: str = "none", long: bool = False, numbered: bool = True) -> str:
+    """The select of (line, raw) over a file's lines, blank ones left out; without `numbered` line is NULL.
+
+    Numbering makes the reader single-threaded, so the fast path does without and asks again for the few it needs.
+    """
+    limit = f", max_line_size={MAX_LINE_BYTES + 1}" if long else ""
+    line = f"row_number() OVER () + {offset}" if numbered else "NULL::BIGINT"
+    return (
+        f"SELECT * FROM (SELECT {line} AS line, raw FROM read_csv({literal(path)}, columns={{'raw': 'VARCHAR'}}, "
+        f"delim={literal(DELIMITER)}, quote='', escape='', header=false, auto_detect=false, "
+        f"compression={literal(compression)}{limit})) WHERE NOT {_BLANK}"
+    )
+
+
+def document(connection: DuckDBPyConnection, text: str) -> str:
+    """The select of (line, raw) over a JSON document: a row an element of an array, one for anything else."""
+    connection.execute(
+        """CREATE OR REPLACE TEMP TABLE document AS
+        SELECT line, raw[line] AS raw
+        FROM (SELECT CASE WHEN TRY(json_type(text)) = 'ARRAY' THEN from_json(text, '["VARCHAR"]') ELSE [text] END AS raw
+              FROM (SELECT $1 AS text)), unnest(range(1, len(raw) + 1)) AS lines(line)""",
+        [text],
+    )
+    return "SELECT line, raw FROM document"
+
+
+def texts(connection: DuckDBPyConnection, rows: str) -> str:
+    """The select of (line, raw) over a relation that is already so, kept for more than one reading."""
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE document AS {rows}")
+    return "SELECT line, raw FROM document"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A CSV or Parquet file: the select of its rows with `line`, and the columns' names and types."""
+
+    select: str
+    types: Mapping[str, str]
+
+    @property
+    def numbered(self) -> str:
+        """Each row as the text of a JSON object, beside its line."""
+        members = ", ".join(f"{literal(name)}: {as_text(identifier(name), kind)}" for name, kind in self.types.items())
+        return f"SELECT line, CAST(to_json({{{members}}}) AS VARCHAR) AS raw FROM ({self.select})"
+
+
+def csv(path: str, names: Iterable[str], *, delimiter: str, compression: str) -> Columns:
+    """A CSV file with a header row: every value as text, an empty one NULL; bad rows go to `reject_errors`."""
+    types = dict.fromkeys(names, "VARCHAR")
+    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in types)
+    select = (
+        f"SELECT row_number() OVER () + 1 AS line, * FROM read_csv({literal(path)}, columns={{{columns}}}, header=true, "
+        f"delim={literal(delimiter)}, quote='\"', escape='\"', auto_detect=false, store_rejects=true, rejects_limit=0, "
+        f"max_line_size={MAX_LINE_BYTES}, compression={literal(compression)})"
+    )
+    return Columns(select, types)
+
+
+def rejects() -> str:
+    """The select of (line, raw, reason) over the rows that the CSV reader could not split into columns."""
+    return (
+        "SELECT line, any_value(csv_line) AS raw, lower(any_value(error_type)::VARCHAR) AS reason "
+        "FROM reject_errors GROUP BY line"
+    )
+
+
+def parquet(connection: DuckDBPyConnection, path: str) -> Columns:
+    """A Parquet file with the columns' own types."""
+    rows = connection.execute(f"DESCRIBE FROM read_parquet({literal(path)})").fetchall()
+    types = {name: kind for name, kind, *_ in rows}
+    select = f"SELECT file_row_number + 1 AS line, * EXCLUDE file_row_number FROM read_parquet({literal(path)}, file_row_number=true)"
+    return Columns(select, types)
+
+
+def as_text(expression: str, kind: str) -> str:
+    """A value of any type as text: nested ones as JSON."""
+    nested = kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION"))
+    return f"CAST(to_json({expression}) AS VARCHAR)" if nested else f"CAST({expression} AS VARCHAR)"
+
+
+def fields(numbered: str, names: Iterable[str]) -> str:
+    """The top-level fields of JSON objects as text columns, beside line: what a format reads as `raw`."""
+    shape = json.dumps(dict.fromkeys(names, "VARCHAR"))
+    return (
+        f"SELECT line, unnest(object) FROM (SELECT line, TRY(json_transform(raw, {literal(shape)})) AS object "
+        f"FROM ({numbered}) WHERE starts_with(ltrim(raw, ' \t\r'), '{{')) WHERE object IS NOT NULL"
+        if names
+        else f"SELECT line FROM ({numbered}) WHERE {_problem('raw')} IS NULL"
+    )
+
+
+def _problem(raw: str) -> str:
+    return (
+        f"CASE WHEN NOT json_valid({raw}) THEN 'not JSON' "
+        f"WHEN NOT starts_with(ltrim({raw}, ' \t\r\n'), '{{') THEN 'not an object' END"
+    )
+
+
+def broken(numbered: str) -> str:
+    """The select of (line, raw, reason) over the records that are no JSON object."""
+    return f"SELECT line, raw, reason FROM (SELECT line, raw, {_problem('raw')} AS reason FROM ({numbered})) WHERE reason IS NOT NULL"
+
+
+def kinds(numbered: str) -> str:
+    """The select of (line, raw, record) that says which record each line is; NULL where it does not say."""
+    return (
+        f"SELECT line, raw, CASE WHEN {_problem('raw')} IS NULL THEN json_extract_string(raw, '$.record') END AS record "
+        f"FROM ({numbered})"
+    )
+
+
+def native_objects(contract: Contract, numbered: str, *, timestamp: str | None) -> str:
+    """Native JSON objects as what `contract.checked` reads: a text column for each of the contract's columns.
+
+    The fields that no column takes become `attributes`; whether there are any is told by counting keys.
+    """
+    names = (*contract.names, "attributes", "record")
+    shape = json.dumps(dict.fromkeys(names, "VARCHAR"))
+    taken = " + ".join(f"CAST(object.{identifier(name)} IS NOT NULL AS UTINYINT)::USMALLINT" for name in names)
+    others = f"json_merge_patch(raw, {literal(json.dumps(dict.fromkeys(names)))})"
+    given = "object.attributes"
+    attributes = (
+        f"CASE WHEN object IS NULL OR NOT starts_with(ltrim(raw, ' \t\r\n'), '{{') THEN NULL "
+        f"WHEN len(json_keys(raw)) = {taken} THEN {given} "
+        f"WHEN {given} IS NULL THEN CAST({others} AS VARCHAR) "
+        f"WHEN coalesce(TRY(json_type({given})), '') <> 'OBJECT' THEN {given} "
+        f"ELSE CAST(json_merge_patch({given}, {others}) AS VARCHAR) END"
+    )
+    columns = ", ".join(f"{_given(contract, name, timestamp)} AS {identifier(name)}" for name in contract.names)
+    problem = (
+        "CASE WHEN object IS NULL THEN 'not JSON' "
+        "WHEN NOT starts_with(ltrim(raw, ' \t\r\n'), '{') THEN 'not an object' "
+        f"WHEN object.record <> {literal(contract.record)} THEN 'its record is not {contract.record}' END"
+    )
+    return (
+        f"SELECT line, raw, {columns}, {attributes} AS attributes, {problem} AS problem, strlen(raw) AS raw_bytes "
+        f"FROM (SELECT line, raw, TRY(json_transform(raw, {literal(shape)})) AS object FROM ({numbered}))"
+    )
+
+
+def native_columns(contract: Contract, columns: Columns, *, timestamp: str | None) -> str:
+    """The rows of a native CSV or Parquet file as what `contract.checked` reads."""
+    text = {name: as_text(identifier(name), kind) for name, kind in columns.types.items()}
+    taken = {*contract.names, "attributes", "record"}
+    others = {name: value for name, value in text.items() if name not in taken}
+    selected = ", ".join(
+        f"{_default(contract, name, text.get(name, 'NULL::VARCHAR'), timestamp)} AS {identifier(name)}" for name in contract.names
+    )
+    members = ", ".join(f"{literal(name)}: {value}" for name, value in others.items())
+    rest = f"CAST(json_merge_patch('{{}}', to_json({{{members}}})) AS VARCHAR)" if others else "NULL::VARCHAR"
+    given = text.get("attributes", "NULL::VARCHAR")
+    attributes = (
+        f"CASE WHEN {given} IS NULL THEN {rest} WHEN coalesce(TRY(json_type({given})), '') <> 'OBJECT' OR {rest} IS NULL "
+        f"THEN {given} ELSE CAST(json_merge_patch({given}, {rest}) AS VARCHAR) END"
+    )
+    record = text.get("record", "NULL::VARCHAR")
+    problem = f"CASE WHEN {record} <> {literal(contract.record)} THEN 'its record is not {contract.record}' END"
+    return (
+        f"SELECT line, NULL::VARCHAR AS raw, {selected}, {attributes} AS attributes, {problem} AS problem, "
+        f"NULL::BIGINT AS raw_bytes FROM ({columns.select})"
+    )
+
+
+def formatted(contract: Contract, select: str, types: Mapping[str, str], *, timestamp: str | None) -> str:
+    """A format's result as what `contract.checked` reads."""
+    text = {name: as_text(identifier(name), kind) for name, kind in types.items()}
+    selected = ", ".join(
+        f"{_default(contract, name, text.get(name, 'NULL::VARCHAR'), timestamp)} AS {identifier(name)}"
+        for name in (*contract.names, "attributes")
+    )
+    return (
+        f"SELECT line, NULL::VARCHAR AS raw, {selected}, NULL::VARCHAR AS problem, NULL::BIGINT AS raw_bytes FROM ({select})"
+    )
+
+
+def _given(contract: Contract, name: str, timestamp: str | None) -> str:
+    return _default(contract, name, f"object.{identifier(name)}", timestamp)
+
+
+def _default(contract: Contract, name: str, value: str, timestamp: str | None) -> str:
+    fixed = timestamp is not None and name == "timestamp" == contract.day_of
+    return f"coalesce({value}, {literal(timestamp)})" if fixed else value

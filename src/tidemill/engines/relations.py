@@ -1,0 +1,114 @@
+"""Files of the lake and of tables as the relations that a table's select names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tidemill.engines.quoting import identifier, literal, literals
+from tidemill.records import CONTRACTS, JOB
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from duckdb import DuckDBPyConnection
+
+PRICE_COLUMNS = {
+    "provider": "VARCHAR",
+    "model": "VARCHAR",
+    "valid_from": "TIMESTAMP WITH TIME ZONE",
+    "input_per_1m_usd": "DOUBLE",
+    "output_per_1m_usd": "DOUBLE",
+}
+
+_ENDED = "('completed', 'failed', 'cancelled')"
+_BEGUN = "('completed', 'failed', 'cancelled', 'running', 'paused')"
+
+
+def nothing(columns: Mapping[str, str]) -> str:
+    """The select of no rows with those columns."""
+    return "SELECT " + ", ".join(f"NULL::{kind} AS {identifier(name)}" for name, kind in columns.items()) + " WHERE false"
+
+
+def stored(table: str, columns: Mapping[str, str], paths: Sequence[str]) -> str:
+    """The select of every row of a lake table in some files."""
+    if not paths:
+        return nothing(columns)
+    names = ", ".join(identifier(name) for name in columns)
+    return f"SELECT {names} FROM read_parquet({literals(paths)}, hive_partitioning=false)"
+
+
+def published(paths: Sequence[str]) -> str:
+    """The select of a table's published rows."""
+    return f"SELECT * FROM read_parquet({literals(paths)}, hive_partitioning=false)"
+
+
+def job_states(observations: str) -> str:
+    """The select of each job's state from its observations: the newest of each column, never by order of arrival.
+
+    Newest is by observed_at, then by how far the status has got, then by the record's hash. started_at and
+    completed_at stand only where the status has got so far.
+    """
+    progress = (
+        f"CASE WHEN status IN {_ENDED} THEN 3 WHEN status IN ('running', 'paused') THEN 2 WHEN status = 'queued' THEN 1 ELSE 0 END"
+    )
+    mapped = ", ".join(identifier(name) for name in (*JOB.names, "attributes"))
+    newest = {
+        name: f"arg_max({identifier(name)}, newness) FILTER (WHERE {identifier(name)} IS NOT NULL)"
+        for name in (*JOB.names, "source", "attributes")
+        if name not in {"job_id", "created_at"}
+    }
+    newest |= {"job_id": "job_id", "created_at": "any_value(created_at)", "load_id": "arg_max(load_id, newness)"}
+    columns = ", ".join(f"{newest[name]} AS {identifier(name)}" for name in JOB.stored)
+    return (
+        f"SELECT * REPLACE (CASE WHEN status IN {_BEGUN} THEN started_at END AS started_at, "
+        f"CASE WHEN status IN {_ENDED} THEN completed_at END AS completed_at) FROM ("
+        f"SELECT {columns} FROM (SELECT *, (observed_at, {progress}, hash({mapped})) AS newness FROM ({observations})) "
+        "GROUP BY job_id)"
+    )
+
+
+def bind_records(connection: DuckDBPyConnection, table: str, paths: Sequence[str], where: str) -> None:
+    """Bind jobs, events or metrics as the records of some files that meet a condition."""
+    contract = next(c for c in CONTRACTS.values() if c.table == table)
+    rows = stored(table, contract.stored, paths)
+    select = f"SELECT * FROM ({rows}) WHERE {where}"
+    bind(connection, table, job_states(select) if contract is JOB else select)
+
+
+def bind(connection: DuckDBPyConnection, name: str, select: str) -> None:
+    """Bind a relation by name."""
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW {identifier(name)} AS {select}")
+
+
+def in_days(column: str, days: Iterable[str]) -> str:
+    """The condition that an instant is in some reporting days."""
+    return f"local_day({identifier(column)}) IN (SELECT unnest({literals(days)}::DATE[]))"
+
+
+def in_window(column: str, *, as_of: str, hours: int) -> str:
+    """The condition that an instant is in the hours up to as_of: as_of − hours < t ≤ as_of."""
+    end = f"{literal(as_of)}::TIMESTAMPTZ"
+    return f"{identifier(column)} > {end} - INTERVAL {int(hours)} HOUR AND {identifier(column)} <= {end}"
+
+
+def merged(new: str, partition: str, sort: Iterable[str], kept: Sequence[str], rebuilt: Iterable[str]) -> str:
+    """The select of a file's rows: those of the partitions that stay, from the files before, and the new ones."""
+    order = ", ".join(sort)
+    if not kept:
+        return f"SELECT * FROM ({new}) ORDER BY {order}"
+    stays = f"SELECT * FROM ({published(kept)}) WHERE {partition} NOT IN (SELECT unnest({literals(rebuilt)}::DATE[]))"
+    return f"SELECT * FROM (({stays}) UNION ALL BY NAME ({new})) ORDER BY {order}"
+
+
+def read(path: Path) -> str:
+    """One Parquet file as a relation."""
+    return f"read_parquet({literal(path)})"
+
+
+def prices(file: Path) -> str:
+    """The user's prices, in the order of their columns; none when there is no such file."""
+    if not file.exists():
+        return nothing(PRICE_COLUMNS)
+    columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in PRICE_COLUMNS.items())
+    return f"SELECT * FROM read_csv({literal(file)}, columns={{{columns}}}, header=true, auto_detect=false)"

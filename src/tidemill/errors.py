@@ -1,0 +1,68 @@
+"""What can go wrong, as a tree.
+
+    TidemillError            exit code 1
+    ├── UsageError           exit code 2: an argument, a setting or a whole file that cannot be used
+    │   ├── SettingsError
+    │   ├── SourceError
+    │   └── FormatError
+    ├── TableError           a table's select failed
+    ├── LakeError            the lake cannot be read or written
+    └── LockTimeoutError     somebody else holds the home; safe to try again
+
+`transient` says whether trying again may help; retrying is decided by it alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class TidemillError(Exception):
+    """Any failure that the user should read: one line that says what, where and what to do."""
+
+    exit_code: ClassVar[int] = 1
+    transient: ClassVar[bool] = False
+
+
+class UsageError(TidemillError):
+    """An argument that cannot be used."""
+
+    exit_code = 2
+
+    @classmethod
+    def unknown(cls, what: str, name: str, known: Iterable[str]) -> UsageError:
+        """Name the nearest known one: `there is no table "activity_hourli"; did you mean "activity_hourly"?`."""
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f'did you mean "{near[0]}"?' if near else f"there are: {', '.join(names) or 'none'}"
+        return cls(f'there is no {what} "{name}"; {hint}')
+
+
+class SettingsError(UsageError):
+    """A tidemill.toml that cannot be used."""
+
+
+class SourceError(UsageError):
+    """A whole file, or a source's path, that cannot be used."""
+
+
+class FormatError(UsageError):
+    """A format's SQL file that cannot be used."""
+
+
+class TableError(TidemillError):
+    """A table's select failed."""
+
+
+class LakeError(TidemillError):
+    """The lake cannot be read or written."""
+
+
+class LockTimeoutError(TidemillError):
+    """Somebody else holds the home."""
+
+    transient = True

@@ -1,0 +1,104 @@
+"""A format: a SQL file that maps raw records to jobs, events and metrics.
+
+    -- What it reads, in a line.
+    -- path: filename, region          parts of the path that `raw` has as columns
+    -- record: event
+    SELECT line, …  FROM raw
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidemill.errors import FormatError, UsageError
+from tidemill.records import CONTRACTS
+from tidemill.settings import NATIVE, sql_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sqlglot.expressions import Select
+
+_RECORD = re.compile(r"^--\s*record:\s*(\S+)\s*$", re.MULTILINE)
+_PATH = re.compile(r"^--\s*path:\s*(.+?)\s*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format's name, its text, the parts of the path that it reads, and a select for each record."""
+
+    name: str
+    text: str = ""
+    path_parts: tuple[str, ...] = ()
+    selects: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def native(self) -> bool:
+        """Whether the fields carry the very names of the contracts."""
+        return not self.selects
+
+
+def load(name: str, base: Path) -> Format:
+    """The format of that name, or in that file, relative to `base`; FormatError says what is wrong with it."""
+    if name == NATIVE:
+        return Format(NATIVE)
+    file = base / Path(name).expanduser() if name.endswith(".sql") else sql_folder() / "records" / f"{name}.sql"
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        if name.endswith(".sql"):
+            message = f"format {file} does not exist"
+            raise FormatError(message) from error
+        known = [NATIVE, *(path.stem for path in (sql_folder() / "records").glob("*.sql"))]
+        raise FormatError(f"{UsageError.unknown('format', name, known)}, or name a file ending in .sql") from error
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"format {file} cannot be read: {error}"
+        raise FormatError(message) from error
+    return _parse(name, text)
+
+
+def _parse(name: str, text: str) -> Format:
+    head, *rest = _RECORD.split(text)
+    selects = {record: select.strip().rstrip(";") for record, select in zip(rest[::2], rest[1::2], strict=True)}
+    if not selects:
+        message = f'format {name} has no select: put a line "-- record: event" (or job, metric) before it'
+        raise FormatError(message)
+    for record in selects:
+        if record not in CONTRACTS:
+            message = f"format {name}: {UsageError.unknown('record', record, CONTRACTS)}"
+            raise FormatError(message)
+    parts = tuple(part.strip() for found in _PATH.findall(head) for part in found.split(","))
+    return Format(name, text, parts, selects)
+
+
+def fields(select: str) -> tuple[str, ...]:
+    """The names that a format's select may mean as fields of `raw`: those that it uses and does not itself define."""
+    import sqlglot  # noqa: PLC0415 - half a second, for formats of JSON only
+    from sqlglot import errors, expressions  # noqa: PLC0415
+
+    try:
+        tree = sqlglot.parse_one(select, dialect="duckdb")
+    except errors.SqlglotError:
+        return tuple(dict.fromkeys(re.findall(r"[A-Za-z_]\w*", select)))
+    names: dict[str, None] = {}
+    for query in tree.find_all(expressions.Select):
+        if "raw" in {table.name for table in query.find_all(expressions.Table) if table.parent_select is query}:
+            names |= dict.fromkeys(_free_names(query))
+    return tuple(name for name in names if name != "line")
+
+
+def _free_names(query: Select) -> Iterator[str]:
+    """The columns that a select uses and does not define, or defines from a column of the same name."""
+    from sqlglot import expressions  # noqa: PLC0415
+
+    aliases = list(query.find_all(expressions.Alias))
+    defined = {alias.alias for alias in aliases}
+    for table in query.find_all(expressions.TableAlias):
+        defined |= {table.name, *(column.name for column in table.columns)}
+    renewed = {a.alias for a in aliases if a.alias in {column.name for column in a.this.find_all(expressions.Column)}}
+    for column in query.find_all(expressions.Column):
+        if column.name not in defined or column.name in renewed:
+            yield column.name

@@ -1,0 +1,94 @@
+"""A home: the folder that holds tidemill.toml, the lake and the tables, and the locks that guard them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tidemill.errors import LockTimeoutError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOCK_WAIT_SECONDS: Final = 600.0
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where everything of one installation lives."""
+
+    path: Path
+
+    @classmethod
+    def at(cls, path: str | os.PathLike[str]) -> Home:
+        """The home at a path, which need not exist yet."""
+        return cls(Path(os.path.abspath(path)))  # noqa: PTH100 - a symlinked home keeps the name that its owner gave it
+
+    @property
+    def settings_file(self) -> Path:
+        """The settings, which may be missing: every setting has a default."""
+        return self.path / "tidemill.toml"
+
+    @property
+    def lake(self) -> Path:
+        """The Delta tables of records."""
+        return self.path / "lake"
+
+    @property
+    def staging(self) -> Path:
+        """Loads that are being written, on the lake's own file system."""
+        return self.lake / "staging"
+
+    @property
+    def tables(self) -> Path:
+        """The published snapshots."""
+        return self.path / "tables"
+
+    @contextmanager
+    def lock(self, what: str, wait: float = LOCK_WAIT_SECONDS) -> Iterator[None]:
+        """Hold the lake or the tables alone; the kernel lets go when the process ends.
+
+        Raises LockTimeoutError that says who holds it and since when, after `wait` seconds.
+        """
+        folder = self.path / what
+        self.make(folder)
+        with (folder / ".lock").open("a+") as file:
+            _acquire(file.fileno(), wait, folder)
+            file.seek(0)
+            file.truncate()
+            file.write(f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+            file.flush()
+            yield
+
+    def make(self, folder: Path) -> None:
+        """Create a folder of this home, or say that it cannot be written."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            writable = os.access(folder, os.W_OK | os.X_OK)
+        except OSError as error:
+            message = f"{folder} cannot be created: {error.strerror}; choose another --home"
+            raise UsageError(message) from error
+        if not writable:
+            message = f"{folder} cannot be written; change its permissions or choose another --home"
+            raise UsageError(message)
+
+
+def _acquire(descriptor: int, wait: float, folder: Path) -> None:
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                holder = (folder / ".lock").read_text() or "another process"
+                message = f"{folder} is held by {holder}; try again when it has finished"
+                raise LockTimeoutError(message) from None
+            time.sleep(0.02)
+        else:
+            return

@@ -1,0 +1,158 @@
+"""tidemill.toml and the environment as checked settings; every setting has a default."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+import zoneinfo
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from tidemill.errors import SettingsError, UsageError
+
+if TYPE_CHECKING:
+    from tidemill.home import Home
+
+NATIVE = "native"
+
+
+def _known_timezone(name: str) -> str:
+    if name not in zoneinfo.available_timezones():
+        raise ValueError(str(UsageError.unknown("timezone", name, zoneinfo.available_timezones())))
+    return name
+
+
+Timezone = Annotated[str, AfterValidator(_known_timezone)]
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+class Source(BaseModel):
+    """Where records come from, and how to read them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = ""
+    path: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+    record: Annotated[str | None, Field(pattern="^(job|event|metric)$")] = None
+    format: str = NATIVE
+    timezone: Timezone = "UTC"
+    timestamp: str | None = None
+    id_prefix: str = ""
+
+
+class Windows(BaseModel):
+    """Tables over a window that ends at the run's moment."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    refresh_minutes: Annotated[int, Field(ge=0)] = 60
+
+
+class Snapshots(BaseModel):
+    """How many published snapshots are kept for readers that still use them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    keep: Annotated[int, Field(ge=1)] = 5
+
+
+class Settings(BaseSettings):
+    """All settings of a home."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix="TIDEMILL_", env_nested_delimiter="__")
+
+    timezone: Timezone = "UTC"
+    memory_limit: Annotated[str | None, Field(pattern=r"^\d+(\.\d+)? ?([KMGT]i?B)$")] = None
+    threads: Annotated[int | None, Field(ge=1)] = None
+    sources: dict[str, Source] = {}
+    windows: Windows = Windows()
+    snapshots: Snapshots = Snapshots()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over tidemill.toml."""
+        return env_settings, init_settings
+
+
+def load(home: Home) -> Settings:
+    """The settings of a home; SettingsError names the file, the key and what is wrong with it."""
+    file = home.settings_file
+    try:
+        text = file.read_text(encoding="utf-8")
+        values: dict[str, Any] = tomllib.loads(text)
+    except FileNotFoundError:
+        values = {}
+    except OSError as error:
+        message = f"{file} cannot be read: {error.strerror}"
+        raise SettingsError(message) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        message = f"{file} is not TOML: {error}"
+        raise SettingsError(message) from error
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise SettingsError(_first_fault(file, error)) from error
+    named = {name: source.model_copy(update={"name": name}) for name, source in settings.sources.items()}
+    return settings.model_copy(update={"sources": named})
+
+
+def _first_fault(file: Path, error: ValidationError) -> str:
+    fault = error.errors()[0]
+    where = ".".join(str(part) for part in fault["loc"]) or "the file"
+    if fault["type"] == "extra_forbidden":
+        known = Source if len(fault["loc"]) == 3 and fault["loc"][0] == "sources" else Settings
+        return f"{file}: {UsageError.unknown('setting', str(fault['loc'][-1]), known.model_fields)} (at {where})"
+    return f"{file}: {where}: {fault['msg']}"
+
+
+@cache
+def sql_folder() -> Path:
+    """The folder of the SQL files: beside the package in the wheel, at the top of a checkout."""
+    packaged = Path(__file__).parent / "sql"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "sql"
+
+
+def expanded(path: str, base: Path) -> str:
+    """A source's path with `~` and `${VARIABLES}` filled in, relative to the home."""
+    return str(base / Path(os.path.expandvars(path)).expanduser())
+
+
+EXAMPLE = """\
+# tidemill.toml: every setting, with its default. Remove the # of what you want to change.
+
+# The timezone in which hours, days, weeks and months are reported. Records are kept in UTC.
+# timezone = "UTC"
+
+# How much memory a build may use (default: 60 % of the machine), and how many threads.
+# memory_limit = "8GB"
+# threads = 2
+
+# Each source is a table of its own. `path` is a file, a folder or a glob, or a list of them, relative to this file.
+# [sources.app]
+# path = "raw/*.jsonl"
+# record = "event"            # job, event or metric; leave out when each line has a field `record`
+# format = "native"           # or a name in sql/records, or the path of a format's SQL file
+# timezone = "UTC"            # of times that carry no offset
+# timestamp = "2026-01-01"    # for records that have none
+# id_prefix = "app-"          # put before ids that would collide with another source's
+
+# [windows]
+# refresh_minutes = 60        # how old the end of a window table may be before it is built again
+
+# [snapshots]
+# keep = 5                    # published snapshots that are kept for readers that still use them
+"""

@@ -1,0 +1,43 @@
+-- Pseudo-randomness: the same seed, key and purpose always draw the same number, in whatever order rows are made.
+CREATE MACRO plan() AS getvariable('plan');
+
+-- One hash of one sum, because hash(a, b) only flips bits of hash(a): two purposes would then draw alike.
+CREATE MACRO bits(key, purpose) AS hash(key + (plan().seed + (hash(purpose) >> 4)::BIGINT));
+CREATE MACRO draw(key, purpose) AS (bits(key, purpose) >> 2)::BIGINT;
+CREATE MACRO roll(key, purpose) AS (bits(key, purpose) >> 11)::DOUBLE / 9007199254740992.0;
+CREATE MACRO normal(key, purpose) AS
+    sqrt(-2 * ln(1 - roll(key, purpose))) * cos(2 * pi() * roll(key, concat(purpose, ' angle')));
+CREATE MACRO lognormal(key, purpose, median, spread) AS median * exp(spread * normal(key, purpose));
+CREATE MACRO pareto(key, purpose, shape) AS pow(1 - roll(key, purpose), -1.0 / shape);
+CREATE MACRO one_in(key, purpose, share) AS roll(key, purpose) < share;
+-- From 0 to count - 1, the low ones far more often than the high ones.
+CREATE MACRO favoured(key, purpose, count) AS floor(count * pow(roll(key, purpose), 2.5))::BIGINT;
+CREATE MACRO nth(words, number) AS words[1 + (number % len(words))::BIGINT];
+CREATE MACRO pick(key, purpose, words) AS nth(words, draw(key, purpose));
+CREATE MACRO code(key, purpose) AS hex(bits(key, purpose));
+
+-- When the story at this place of the whole telling begins, as a share of all that happens.
+CREATE MACRO moment_of(story, place) AS
+    least(place, plan().length - 1) / plan().length * (1 - plan().jitter) + plan().jitter * roll(story, 'moment');
+CREATE MACRO begins_at(clock, moment) AS
+    clock[1 + floor(moment * plan().steps)::BIGINT].instant
+    + (clock[1 + floor(moment * plan().steps)::BIGINT].lasts * (moment * plan().steps % 1))::BIGINT;
+-- How many times slower than its script a story runs; none takes over 8 hours or goes on after the period's end.
+CREATE MACRO slowness(story, seconds, begins) AS least(
+    lognormal(story, 'slowness', 0.8, 0.7) * pareto(story, 'tail', 1.7),
+    plan().longest / seconds, (plan().until - begins) / 1e6 / seconds);
+CREATE MACRO is_late(key) AS one_in(key, 'late', 0.01);
+CREATE MACRO delay(key) AS CASE WHEN is_late(key) THEN 3.6e9 * pow(72, roll(key, 'delay')) ELSE 0 END;
+CREATE MACRO postponed(instant, micros) AS
+    CASE WHEN instant + micros < plan().until THEN (instant + micros)::BIGINT ELSE instant END;
+CREATE MACRO is_repeated(key) AS one_in(key, 'repeated', 0.005);
+CREATE MACRO has_id(key) AS NOT one_in(key, 'nameless', 0.02);
+
+CREATE MACRO stamp(instant) AS strftime(make_timestamp(instant), '%Y-%m-%dT%H:%M:%S.%gZ');
+CREATE MACRO local_stamp(instant) AS
+    strftime(make_timestamp(instant + 7200000000), '%Y-%m-%dT%H:%M:%S.%g+02:00');
+-- A field of a JSON object, after another one. `plain` takes values that need no escaping. A null makes no field.
+CREATE MACRO plain(name, value) AS (',"' || name || '":"') || value || '"';
+CREATE MACRO bare(name, value) AS (',"' || name || '":') || value;
+CREATE MACRO free(name, value) AS (',"' || name || '":') || to_json(value);
+CREATE MACRO decimals(value) AS value::DECIMAL(18, 3)::VARCHAR;

@@ -1,0 +1,122 @@
+-- What happens: stories told again and again. A word is type[:name]; a ! after it says that it always fails.
+-- pause: seconds before each question, or in a job's queue; pace: seconds between two words.
+CREATE TABLE scripts(script, times, kind, pause, pace, words) AS VALUES
+    (1, 14, 'completed', 25, 20, 'step:extract step:transform step:load'),
+    (2, 8, 'completed', 15, 12, 'step:extract validation:not_null step:load log:stdout'),
+    (3, 6, 'completed', 40, 30, 'step:fetch step:parse validation:schema validation:row_count step:embed step:index log:app'),
+    (4, 4, 'completed', 10, 15, 'step:plan llm_request step:apply llm_request step:review'),
+    (5, 3, 'completed', 300, 200, 'log:stdout step:prepare step:train step:train validation:drift step:evaluate step:deploy'),
+    (6, 2, 'completed', 25, 20, 'step:extract step:transform! error_occurred step:transform step:load'),
+    (7, 4, 'failed', 25, 20, 'step:extract step:transform! error_occurred log:stderr'),
+    (8, 2, 'failed', 15, 12, 'step:fetch validation:schema! error_occurred'),
+    (9, 1, 'cancelled', 60, 40, 'step:extract log:stdout'),
+    (10, 1, 'running', 25, 90, 'step:prepare step:train'),
+    (11, 1, 'paused', 25, 20, 'step:prepare log:app'),
+    (12, 1, 'pending', 600, 5, 'log:scheduler'),
+    (13, 1, 'queued', 600, 5, 'log:scheduler'),
+    (14, 5, 'chat', 45, 0.4, 'session_start question step:connection step:cache_lookup step:query_rewrite step:vectorization step:retrieval document_retrieved document_retrieved step:reranking rerank step:synthesis llm_request:miss step:persistence step:cache_update step:trending session_end'),
+    (15, 4, 'chat', 60, 0.2, 'session_start question step:connection step:cache_lookup llm_request:hit question step:connection step:cache_lookup llm_request:hit session_end'),
+    (16, 1, 'chat', 80, 0.5, 'session_start question llm_request question llm_request question step:query_rewrite step:retrieval document_retrieved llm_request question llm_request:hit question llm_request:miss question step:retrieval document_retrieved rerank llm_request:miss question llm_request error_occurred session_end'),
+    (17, 3, 'agent', 20, 25, 'session_start tool_use tool_use tool_use hook_triggered command_executed session_end'),
+    (18, 2, 'agent', 20, 15, 'session_start hook_triggered agent_execution tool_use tool_use tool_use tool_use! error_occurred command_executed tool_use tool_use agent_execution token_usage checkpoint_created session_end'),
+    (19, 1, 'agent', 20, 30, 'session_start agent_execution tool_use tool_use command_executed! error_occurred tool_use tool_use hook_triggered tool_use tool_use token_usage checkpoint_created agent_execution tool_use tool_use command_executed tool_use hook_triggered token_usage checkpoint_created session_end'),
+    (20, 10, 'service', 0, 2, 'function_call function_call function_call function_call'),
+    (21, 4, 'service', 0, 9, 'function_call performance'),
+    (22, 3, 'service', 0, 60, 'connector_sync document_updated document_updated'),
+    (23, 3, 'service', 0, 1, 'llm_request'),
+    (24, 1, 'service', 0, 1, 'workflow_updated'),
+    (25, 1, 'service', 0, 1, 'connector_updated');
+
+-- What an event of a type (and name) usually takes and spends; no median of success or tokens: it has none.
+CREATE TABLE habits(type VARCHAR, name VARCHAR, median_ms DOUBLE, spread DOUBLE, failures DOUBLE, unknowns DOUBLE,
+    input DOUBLE, output DOUBLE);
+INSERT INTO habits VALUES
+    ('function_call', NULL, 350, 1.5, 0.04, 0.02, NULL, NULL),
+    ('step', NULL, 9000, 1.2, 0.03, 0.03, NULL, NULL),
+    ('step', 'train', 60000, 1.1, 0.05, 0.02, NULL, NULL),
+    ('step', 'embed', 15000, 0.9, 0.02, 0.02, 6000, 0),
+    ('step', 'connection', 12, 0.6, 0.01, 0.02, NULL, NULL),
+    ('step', 'cache_lookup', 4, 0.5, 0.01, 0.02, NULL, NULL),
+    ('step', 'query_rewrite', 280, 0.5, 0.01, 0.02, 180, 40),
+    ('step', 'vectorization', 35, 0.4, 0.01, 0.02, 60, 0),
+    ('step', 'retrieval', 120, 0.8, 0.02, 0.02, NULL, NULL),
+    ('step', 'reranking', 160, 0.5, 0.01, 0.02, NULL, NULL),
+    ('step', 'synthesis', 1900, 0.6, 0.02, 0.02, 1500, 260),
+    ('step', 'persistence', 15, 0.5, 0.01, 0.02, NULL, NULL),
+    ('step', 'cache_update', 6, 0.5, 0.01, 0.02, NULL, NULL),
+    ('step', 'trending', 3, 0.5, 0.01, 0.02, NULL, NULL),
+    ('llm_request', NULL, 1800, 0.8, 0.02, 0.02, 1500, 260),
+    ('llm_request', 'hit', 30, 0.6, 0.002, 0.02, 1500, 260),
+    ('tool_use', NULL, 180, 1.6, 0.06, 0.05, NULL, NULL),
+    ('agent_execution', NULL, 20000, 1.0, 0.05, 0.05, NULL, NULL),
+    ('command_executed', NULL, 900, 1.7, 0.1, 0.05, NULL, NULL),
+    ('token_usage', NULL, NULL, NULL, NULL, NULL, 4000, 700),
+    ('performance', NULL, 140, 1.1, NULL, NULL, NULL, NULL),
+    ('hook_triggered', NULL, 45, 0.9, NULL, NULL, NULL, NULL),
+    ('checkpoint_created', NULL, 220, 0.7, NULL, NULL, NULL, NULL),
+    ('validation', NULL, NULL, NULL, 0.08, 0.06, NULL, NULL),
+    ('connector_sync', NULL, 25000, 1.1, NULL, NULL, NULL, NULL);
+
+-- One telling of all scripts, their copies mixed: one row a word, numbered by slot.
+CREATE TABLE words AS
+WITH tellings AS (
+    SELECT *, row_number() OVER (ORDER BY (copy + 0.5) / times, script) - 1 AS story
+    FROM (SELECT *, string_split(words, ' ') AS told, unnest(range(times)) AS copy FROM scripts)
+),
+positions AS (
+    SELECT story, kind, pause::DOUBLE AS pause, pace::DOUBLE AS pace, told, len(told) AS length,
+        kind NOT IN ('chat', 'agent', 'service') AS is_job,
+        generate_subscripts(told, 1) - 1 AS position
+    FROM tellings
+)
+SELECT
+    row_number() OVER (ORDER BY story, position) - 1 AS slot,
+    slot - position AS first_slot,
+    story, kind, is_job, pause, pace, length, position,
+    split_part(rtrim(told[position + 1], '!'), ':', 1) AS type,
+    nullif(split_part(rtrim(told[position + 1], '!'), ':', 2), '') AS name,
+    suffix(told[position + 1], '!') AS fails,
+    CASE WHEN is_job THEN 1
+        ELSE count(*) FILTER (type = 'question') OVER (PARTITION BY story ORDER BY position) END AS turn
+FROM positions;
+
+CREATE TABLE score AS
+SELECT words.*, habits.* EXCLUDE (type, name)
+FROM words
+LEFT JOIN habits ON habits.type = words.type AND coalesce(habits.name = words.name, habits.name IS NULL)
+QUALIFY row_number() OVER (PARTITION BY slot ORDER BY habits.name NULLS LAST) = 1;
+
+-- One row a story of a telling; job numbers those that are jobs. A job declares its steps, not those tried again.
+CREATE TABLE stories AS
+SELECT
+    story, kind, first_slot, pause, pace, length,
+    pause * max(turn) + pace * (length + 1) AS seconds,
+    count(DISTINCT name) FILTER (type = 'step') AS steps,
+    CASE WHEN is_job THEN row_number() OVER (PARTITION BY is_job ORDER BY story) - 1 END AS job
+FROM words
+GROUP BY story, kind, is_job, first_slot, pause, pace, length;
+
+-- The score with what its story takes.
+CREATE TABLE bars AS
+SELECT score.* RENAME (name AS word), stories.seconds,
+    concat(',"type":"', type, '"', CASE WHEN type IN ('step', 'validation', 'log') THEN concat(',"name":"', name, '"') END)
+        AS headline
+FROM score JOIN stories USING (story);
+
+-- A job's life by how its story goes: what is observed of it, in which words, and how often at all.
+CREATE TABLE observations(kind, stage, event, spellings) AS
+SELECT kind, stage, event, spellings
+FROM (VALUES
+    (['completed', 'failed', 'cancelled', 'running', 'paused', 'pending', 'queued'], 1, 'created',
+        ['pending', 'pending', 'pending', 'Scheduled', 'WAITING']),
+    (['completed', 'failed', 'running', 'queued'], 2, 'queued', ['queued', 'queued', 'Queued']),
+    (['completed', 'failed', 'cancelled', 'running', 'paused'], 3, 'started',
+        ['running', 'running', 'running', 'RUNNING', 'Started', 'in_progress']),
+    (['running'], 4, 'moved', ['Migrating']),
+    (['completed', 'paused'], 4, 'paused', ['paused', 'paused', 'Paused']),
+    (['completed'], 5, 'resumed', ['running', 'Started']),
+    (['completed'], 6, 'ended', ['completed', 'completed', 'completed', 'COMPLETED', 'success', 'Succeeded', 'finished']),
+    (['failed'], 6, 'ended', ['failed', 'failed', 'Failed', 'error', 'CRASHED']),
+    (['cancelled'], 6, 'ended', ['cancelled', 'Canceled', 'aborted']),
+    (['completed', 'failed', 'cancelled'], 7, 'deleted', NULL)
+) AS stages(kinds, stage, event, spellings), unnest(kinds) AS each(kind);

@@ -1,0 +1,301 @@
+"""Files as sources: finding them, telling what is new in them, and making odd ones readable.
+
+A file's content is its bytes and the parts of its path that the format reads. A file that grew is read
+from where its last load ended, if its head is unchanged.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+import re
+import time
+import urllib.parse
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+
+from tidemill.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+CHUNK: Final = 8 << 20
+MAX_DOCUMENT_BYTES: Final = 64 << 20
+MAX_RAW_BYTES: Final = 1 << 20
+"""How much of a refused text is kept."""
+SETTLE_SECONDS: Final = 60.0
+"""How long a last line without a newline, which does not parse, may wait for its rest."""
+
+
+class Layout(StrEnum):
+    """How records stand in a file."""
+
+    LINES = "lines"
+    DOCUMENT = "document"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+_LAYOUTS: Final = {
+    ".jsonl": Layout.LINES,
+    ".ndjson": Layout.LINES,
+    ".log": Layout.LINES,
+    ".txt": Layout.LINES,
+    ".json": Layout.DOCUMENT,
+    ".csv": Layout.CSV,
+    ".parquet": Layout.PARQUET,
+}
+_COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd"}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is remembered of a file's last load: enough to skip it unread, or to read only what was added."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+    end: int
+    lines: int
+    digest: str
+    format: str
+
+
+@dataclass(frozen=True)
+class Portion:
+    """The bytes of a file that one load is made of: all of them, or the tail that was added."""
+
+    path: Path
+    layout: Layout
+    compression: str
+    start: int
+    end: int
+    first_line: int
+    content_hash: str
+    head_hash: str
+    parts: dict[str, str]
+    seen: Seen
+
+    @property
+    def whole(self) -> bool:
+        """Whether the file can be read as it lies on the disk."""
+        return self.start == 0 and self.end == self.seen.size
+
+
+def find(patterns: Iterable[str]) -> list[Path]:
+    """The files that paths, folders and globs name, sorted; SourceError for one that names nothing."""
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        path = Path(pattern)
+        if path.is_dir():
+            matches = [file for file in sorted(path.rglob("*")) if file.is_file() and _suffixes(file)[0] in _LAYOUTS]
+        elif path.exists():
+            matches = [path]
+        else:
+            matches = [Path(name) for name in sorted(glob.glob(pattern, recursive=True)) if Path(name).is_file()]  # noqa: PTH207 - patterns may be absolute
+        if not matches:
+            what = "is a folder without JSON, CSV or Parquet files" if path.is_dir() else "does not exist"
+            message = f"{pattern} {what}"
+            raise SourceError(message)
+        found |= dict.fromkeys(matches)
+    return list(found)
+
+
+def _suffixes(path: Path) -> tuple[str, str]:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    compression = suffixes.pop() if suffixes and suffixes[-1] in _COMPRESSIONS else ""
+    return (suffixes[-1] if suffixes else "", compression)
+
+
+def portion(path: Path, format_name: str, parts: Iterable[str], last: Seen | None) -> Portion | None:
+    """What is new in a file since its last load: None when it is empty or unchanged."""
+    try:
+        return _portion(path, format_name, parts, last)
+    except PermissionError as error:
+        message = f"{path} cannot be read: permission denied"
+        raise SourceError(message) from error
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror or error}"
+        raise SourceError(message) from error
+
+
+def unchanged(path: Path, last: Seen | None) -> bool:
+    """Whether a file's size, mtime and inode are those of its last load."""
+    if last is None:
+        return False
+    stat = path.stat()
+    return (stat.st_size, stat.st_mtime_ns, stat.st_ino) == (last.size, last.mtime_ns, last.inode)
+
+
+def _portion(path: Path, format_name: str, parts: Iterable[str], last: Seen | None) -> Portion | None:
+    suffix, packed = _suffixes(path)
+    compression = _COMPRESSIONS.get(packed, "none")
+    layout = _layout(path, suffix, compression)
+    with path.open("rb") as file:
+        stat = os.fstat(file.fileno())
+        grows = layout is Layout.LINES and compression == "none"
+        end = _settled_end(file, stat) if grows else stat.st_size
+        head = last if grows and last and last.format == format_name and 0 < last.end < end else None
+        whole, tail, lines = _digests(file, head, end)
+        start = last.end if head and last and tail else 0
+        seen = Seen(stat.st_size, stat.st_mtime_ns, stat.st_ino, end, lines, whole, format_name)
+    if end == start:
+        return None
+    values = path_parts(path, parts)
+    content = tail if start else whole
+    if values:
+        content = hashlib.sha256(json.dumps([content, values], sort_keys=True).encode()).hexdigest()
+    return Portion(
+        path=path,
+        layout=layout,
+        compression=compression,
+        start=start,
+        end=end,
+        first_line=last.lines if start and last else 0,
+        content_hash=content,
+        head_hash=last.digest if start and last else "",
+        parts=values,
+        seen=seen,
+    )
+
+
+def _layout(path: Path, suffix: str, compression: str) -> Layout:
+    layout = _LAYOUTS.get(suffix)
+    if layout is None:
+        known = ", ".join(_LAYOUTS)
+        message = f"{path} is of no known type ({known}, each also .gz or .zst); rename it or name other files"
+        raise SourceError(message)
+    if layout is Layout.DOCUMENT and _holds_lines(path, compression):
+        return Layout.LINES
+    return layout
+
+
+def _holds_lines(path: Path, compression: str) -> bool:
+    """Whether a .json file is in fact JSON lines: its first line is an object and another follows."""
+    with opened(path, compression) as file:
+        first, _, rest = file.read(1 << 20).lstrip().partition(b"\n")
+    if not first.startswith(b"{") or not rest.strip():
+        return False
+    return _is_json(first)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def opened(path: Path, compression: str) -> IO[bytes]:
+    """A file's bytes, decompressed."""
+    import pyarrow as pa  # noqa: PLC0415 - for the few files that the engine does not read itself
+
+    stream: IO[bytes] = pa.input_stream(str(path), compression=None if compression == "none" else compression)
+    return stream
+
+
+def _settled_end(file: IO[bytes], stat: os.stat_result) -> int:
+    """Where the last line that can be read now ends."""
+    size = stat.st_size
+    if size == 0 or time.time() - stat.st_mtime > SETTLE_SECONDS:
+        return size
+    file.seek(max(0, size - CHUNK))
+    last = file.read().rpartition(b"\n")[2]
+    file.seek(0)
+    return size if not last.strip() or _is_json(last) else size - len(last)
+
+
+def _digests(file: IO[bytes], head: Seen | None, end: int) -> tuple[str, str, int]:
+    """SHA-256 of the whole and, when the head is as it was, of the rest; and the number of whole lines."""
+    whole, tail, lines, position = hashlib.sha256(), hashlib.sha256(), 0, 0
+    same = False
+    while position < end:
+        border = head.end if head and position < head.end else end
+        chunk = file.read(min(CHUNK, border - position))
+        if not chunk:
+            break
+        position += len(chunk)
+        whole.update(chunk)
+        lines += chunk.count(b"\n")
+        if same:
+            tail.update(chunk)
+        if head and position == head.end:
+            same = whole.hexdigest() == head.digest
+    return whole.hexdigest(), tail.hexdigest() if same else "", lines
+
+
+def path_parts(path: Path, names: Iterable[str]) -> dict[str, str]:
+    stem = path.name
+    while Path(stem).suffix.lower() in {*_LAYOUTS, *_COMPRESSIONS}:
+        stem = Path(stem).stem
+    pairs = (re.fullmatch(r"([^=]+)=(.*)", part) for part in (*path.parts[:-1], stem))
+    keys = {pair[1]: urllib.parse.unquote(pair[2]) for pair in pairs if pair}
+    missing = [name for name in names if name != "filename" and name not in keys]
+    if missing:
+        message = f"{path} has no {missing[0]}= in its path, which the format asks for"
+        raise SourceError(message)
+    return {name: str(path) if name == "filename" else keys[name] for name in names}
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line that no reader of text can take, with its bytes made readable."""
+
+    line: int
+    raw: str
+    reason: str
+
+
+def spool(source: Portion, target: Path, max_line_bytes: int, delimiter: bytes) -> list[BadLine]:
+    """Copy a portion as clean text lines, an empty one in place of each that cannot be read as text.
+
+    For files that the engine's reader refuses: mixed line ends, bytes that are not UTF-8, control
+    characters, endless lines; and for tails. Line numbers stay as they are.
+    """
+    bad: list[BadLine] = []
+    with target.open("wb") as out:
+        for number, line in enumerate(_lines(source, max_line_bytes), source.first_line + 1):
+            fault = _fault(line, max_line_bytes, delimiter)
+            if fault:
+                bad.append(BadLine(number, _readable(line), fault))
+                out.write(b"\n")
+            else:
+                out.write(line.replace(b"\r", b" ") + b"\n")
+    return bad
+
+
+def _readable(line: bytes) -> str:
+    text = line[:MAX_RAW_BYTES].decode(errors="backslashreplace")
+    return text if len(line) <= MAX_RAW_BYTES else f"{text}… ({len(line)} bytes)"
+
+
+def _fault(line: bytes, max_line_bytes: int, delimiter: bytes) -> str | None:
+    if len(line) > max_line_bytes:
+        return "too long"
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return "not UTF-8"
+    if delimiter in line or (b"\r" in line and not _is_json(line)):
+        return "not JSON"
+    return None
+
+
+def _lines(source: Portion, max_line_bytes: int) -> Iterator[bytes]:
+    with opened(source.path, source.compression) as file:
+        if source.start:
+            file.seek(source.start)
+        left = source.end - source.start if source.compression == "none" else None
+        rest = b""
+        while chunk := file.read(CHUNK if left is None else min(CHUNK, left)):
+            left = None if left is None else left - len(chunk)
+            *whole, rest = (rest + chunk).split(b"\n")
+            yield from (line.removesuffix(b"\r") for line in whole)
+        if rest:
+            yield rest.removesuffix(b"\r")
+

@@ -1,0 +1,412 @@
+"""One load, read and checked beside the lake: its records as Parquet by verdict and day, its refusals with their text."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import shutil
+import uuid
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import duckdb
+
+from tidemill.engines import contract as contract_sql
+from tidemill.engines import raw, settle
+from tidemill.engines.quoting import identifier, literal, literals
+from tidemill.errors import FormatError, SourceError, UsageError
+from tidemill.formats import fields
+from tidemill.records import CONTRACTS, EVENT, JOB, METRIC, QUARANTINE
+from tidemill.sources.files import MAX_DOCUMENT_BYTES, MAX_RAW_BYTES, Layout, opened, spool
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from duckdb import DuckDBPyConnection
+
+    from tidemill.formats import Format
+    from tidemill.records import Contract
+    from tidemill.settings import Source
+    from tidemill.sources.files import BadLine, Portion
+
+SHARED_RAW_BYTES: Final = 65_536
+"""A longer text that several refused records share stands with the first of them only."""
+
+
+@dataclass
+class Load:
+    """One load on its way into the lake."""
+
+    source: Source
+    format: Format
+    load_id: str
+    uri: str
+    bytes: int
+    content_hash: str
+    folder: Path
+    portion: Portion | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
+    kind: str = "ingest"
+    texts: str = ""
+    origin: str = ""
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    bad_lines: list[BadLine] = field(default_factory=list)
+    readable: str = ""
+    spooled: bool = False
+    records_read: int = 0
+    expanded: int = 0
+    ignored: int = 0
+    quarantined: int = 0
+    rows: int = 0
+
+    def staged(self, contract: Contract, verdict: str) -> list[Path]:
+        """The files of one record and verdict."""
+        return sorted((self.folder / contract.table / f"verdict={verdict}").rglob("*.parquet"))
+
+    @property
+    def heads(self) -> Path:
+        """How often the head of a grown file holds the records without an id that its tail repeats; may be missing."""
+        return self.folder / "heads.parquet"
+
+    @property
+    def fast(self) -> bool:
+        """Whether events and metrics are staged as they will lie in the lake, without their lines."""
+        return self.format.native and self.layout is Layout.LINES
+
+    @property
+    def layout(self) -> Layout:
+        """How the raw records stand; texts from the quarantine are lines."""
+        return self.portion.layout if self.portion else Layout.LINES
+
+
+def load_id(source: Source, content_hash: str, form: Format, head_hash: str = "", run: str = "") -> str:
+    """The identity of a load: the same content sent twice is the same load, whatever the file is called."""
+    mapping = f"{form.name} {source.record or ''}" if form.native else form.text
+    return hashlib.sha256("\x1f".join((source.name, content_hash, mapping, head_hash, run)).encode()).hexdigest()[:32]
+
+
+def of_portion(source: Source, form: Format, portion: Portion, staging: Path) -> Load:
+    """The load that a portion of a file is."""
+    identity = load_id(source, portion.content_hash, form, portion.head_hash)
+    return Load(
+        source,
+        form,
+        identity,
+        str(portion.path),
+        portion.end - portion.start,
+        portion.content_hash,
+        staging / uuid.uuid4().hex,
+        portion=portion,
+        parts=portion.parts,
+        readable=str(portion.path),
+        spooled=not portion.whole,
+    )
+
+
+def stage(connection: DuckDBPyConnection, load: Load) -> None:
+    """Read and check a load; afterwards its folder holds all that settling needs."""
+    load.folder.mkdir(parents=True)
+    if load.spooled:
+        _spool(load)
+    try:
+        _stage(connection, load)
+    except duckdb.InvalidInputException as error:
+        if load.spooled or load.portion is None or load.layout not in {Layout.LINES, Layout.CSV}:
+            raise _unusable(load, error) from error
+        _clear(load)
+        _spool(load)
+        try:
+            _stage(connection, load)
+        except duckdb.Error as again:
+            raise _unusable(load, again) from again
+    except duckdb.Error as error:
+        raise _unusable(load, error) from error
+
+
+def _unusable(load: Load, error: duckdb.Error) -> UsageError:
+    message = str(error).splitlines()[0]
+    if not load.format.native:
+        return FormatError(f"format {load.format.name} failed on {load.uri}: {message}")
+    return SourceError(f"{load.uri} cannot be read: {message}")
+
+
+def _clear(load: Load) -> None:
+    shutil.rmtree(load.folder)
+    load.folder.mkdir()
+
+
+def _spool(load: Load) -> None:
+    if load.portion is None:
+        return
+    target = load.folder / "lines"
+    delimiter = raw.DELIMITER.encode() if load.layout is Layout.LINES else b""
+    load.bad_lines = spool(load.portion, target, raw.MAX_LINE_BYTES, delimiter)
+    load.readable, load.spooled = str(target), True
+
+
+def numbered(connection: DuckDBPyConnection, load: Load) -> str:
+    """The select of (line, raw) over a load's records, for looking some up again."""
+    if load.layout is Layout.CSV or load.layout is Layout.PARQUET:
+        return _columns(connection, load).numbered
+    return _lines(connection, load, numbered=True)
+
+
+def _lines(connection: DuckDBPyConnection, load: Load, *, numbered: bool) -> str:
+    if load.portion is None:
+        return raw.texts(connection, load.texts)
+    if load.layout is Layout.DOCUMENT:
+        return raw.document(connection, _document(load.portion))
+    compression = "none" if load.spooled else load.portion.compression
+    return raw.lines(
+        load.readable, offset=load.portion.first_line, compression=compression, long=load.spooled, numbered=numbered
+    )
+
+
+def _document(portion: Portion) -> str:
+    with opened(portion.path, portion.compression) as file:
+        content = file.read(MAX_DOCUMENT_BYTES + 1)
+    if len(content) > MAX_DOCUMENT_BYTES:
+        message = f"{portion.path} is a JSON document of more than 64 MiB; write it as JSON lines (.jsonl)"
+        raise SourceError(message)
+    return content.decode("utf-8-sig", errors="backslashreplace")
+
+
+def _columns(connection: DuckDBPyConnection, load: Load) -> raw.Columns:
+    if load.layout is Layout.PARQUET:
+        return raw.parquet(connection, load.readable)
+    compression = "none" if load.spooled or load.portion is None else load.portion.compression
+    names, delimiter = _header(load)
+    return raw.csv(load.readable, names, delimiter=delimiter, compression=compression)
+
+
+def _header(load: Load) -> tuple[list[str], str]:
+    portion = load.portion
+    if portion is None:
+        return [], ","
+    with opened(portion.path, portion.compression) as file:
+        first = file.read(1 << 20).decode("utf-8-sig", errors="replace")
+    line = first.splitlines()[0] if first.strip() else ""
+    delimiter = max(",;\t|", key=line.count) if line else ","
+    names = next(csv.reader(io.StringIO(first), delimiter=delimiter), [])
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or not all(name.strip() for name in names):
+        what = f"names {twice[0]} twice" if twice else "has a column without a name"
+        message = f"{load.uri}: the header {what}; name each column once"
+        raise SourceError(message)
+    return names, delimiter
+
+
+def _stage(connection: DuckDBPyConnection, load: Load) -> None:
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE refusals (line BIGINT, raw VARCHAR, record VARCHAR, field VARCHAR, reason VARCHAR)"
+    )
+    connection.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
+    if load.bad_lines:
+        rows = [(bad.line, bad.raw, load.source.record, None, bad.reason) for bad in load.bad_lines]
+        connection.executemany("INSERT INTO refusals VALUES (?, ?, ?, ?, ?)", rows)
+    if load.format.native:
+        _stage_native(connection, load)
+    else:
+        _stage_format(connection, load)
+    _write_refusals(connection, load)
+
+
+def _stage_native(connection: DuckDBPyConnection, load: Load) -> None:
+    source = load.source
+    if load.layout in {Layout.CSV, Layout.PARQUET}:
+        columns = _columns(connection, load)
+        record = source.record or _record_of_columns(connection, load, columns)
+        contract = CONTRACTS[record]
+        load.rows = _copy(connection, load, contract, raw.native_columns(contract, columns, timestamp=source.timestamp))
+        _keep_rejects(connection, load, record)
+    elif source.record:
+        contract = CONTRACTS[source.record]
+        lines = _lines(connection, load, numbered=not load.fast or contract is JOB)
+        load.rows = _copy(connection, load, contract, raw.native_objects(contract, lines, timestamp=source.timestamp))
+    else:
+        _stage_mixed(connection, load)
+    refused = connection.execute("SELECT count(*) FROM refusals").fetchall()[0][0]
+    load.records_read = load.rows + refused
+
+
+def _record_of_columns(connection: DuckDBPyConnection, load: Load, columns: raw.Columns) -> str:
+    found = []
+    if "record" in columns.types:
+        found = connection.execute(f"SELECT DISTINCT CAST(record AS VARCHAR) FROM ({columns.select}) LIMIT 2").fetchall()
+    if len(found) != 1 or found[0][0] not in CONTRACTS:
+        message = f"{load.uri}: which record is it? Say --record job, event or metric (or `record` of the source)"
+        raise SourceError(message)
+    return str(found[0][0])
+
+
+def _stage_mixed(connection: DuckDBPyConnection, load: Load) -> None:
+    kinds = raw.kinds(_lines(connection, load, numbered=True))
+    present = {row[0] for row in connection.execute(f"SELECT DISTINCT record FROM ({kinds})").fetchall()}
+    for contract in (CONTRACTS[record] for record in CONTRACTS if record in present):
+        these = raw.kinds(_lines(connection, load, numbered=not load.fast or contract is JOB))
+        mine = f"SELECT line, raw FROM ({these}) WHERE record = {literal(contract.record)}"
+        load.rows += _copy(connection, load, contract, raw.native_objects(contract, mine, timestamp=load.source.timestamp))
+    if present - set(CONTRACTS):
+        connection.execute(
+            f"""INSERT INTO refusals
+            SELECT k.line, k.raw, NULL, CASE WHEN b.reason IS NULL THEN 'record' END,
+                   coalesce(b.reason, CASE WHEN k.record IS NULL THEN 'missing: say job, event or metric, or --record'
+                                           ELSE 'not one of job, event, metric' END)
+            FROM ({kinds}) k LEFT JOIN ({raw.broken(f"SELECT line, raw FROM ({kinds})")}) b ON b.line = k.line
+            WHERE k.record IS NULL OR k.record NOT IN {tuple(CONTRACTS)}"""
+        )
+
+
+def _stage_format(connection: DuckDBPyConnection, load: Load) -> None:
+    parts = load.parts
+    columns = _columns(connection, load) if load.layout in {Layout.CSV, Layout.PARQUET} else None
+    lines = "" if columns else _lines(connection, load, numbered=True)
+    for record, select in load.format.selects.items():
+        wanted = [name for name in fields(select) if name not in parts] if not columns else []
+        base = columns.select if columns else raw.fields(lines, wanted)
+        constants = "".join(f", {literal(value)} AS {identifier(name)}" for name, value in parts.items())
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW raw AS SELECT *{constants} FROM ({base})")
+        types = _result_types(connection, load, record, select)
+        contract = CONTRACTS[record]
+        load.rows += _copy(connection, load, contract, raw.formatted(contract, select, types, timestamp=load.source.timestamp))
+    if columns:
+        _keep_rejects(connection, load, None)
+        read = connection.execute(f"SELECT count(*) FROM ({columns.select})").fetchall()[0][0]
+    else:
+        connection.execute(f"INSERT INTO refusals SELECT line, raw, NULL, NULL, reason FROM ({raw.broken(lines)})")
+        read = connection.execute(f"SELECT count(*) FROM ({lines})").fetchall()[0][0] + len(load.bad_lines)
+    _count_lines(connection, load, read)
+
+
+def _count_lines(connection: DuckDBPyConnection, load: Load, read: int) -> None:
+    refused = connection.execute("SELECT count(*) FROM refusals").fetchall()[0][0]
+    unread = refused if load.layout is not Layout.CSV else 0
+    files = [str(path) for path in load.folder.rglob("*.parquet")]
+    lines, orphans = 0, 0
+    if files:
+        lines, orphans = connection.execute(
+            f"SELECT count(DISTINCT line), count(*) - count(line) FROM read_parquet({literals(files)}, union_by_name=true)"
+        ).fetchall()[0]
+    if orphans:
+        message = f"format {load.format.name} returned {orphans} rows without a line for {load.uri}; pass `line` on"
+        raise FormatError(message)
+    load.records_read = read + (refused if load.layout is Layout.CSV else 0)
+    load.expanded = load.rows - lines
+    load.ignored = read - unread - lines
+
+
+def _result_types(connection: DuckDBPyConnection, load: Load, record: str, select: str) -> Mapping[str, str]:
+    try:
+        rows = connection.execute(f"DESCRIBE {select}").fetchall()
+    except duckdb.Error as error:
+        raise FormatError(f"format {load.format.name}: {str(error).splitlines()[0]}") from error
+    types = {name: kind for name, kind, *_ in rows}
+    known = (*CONTRACTS[record].names, "line", "attributes")
+    for name in types:
+        if name not in known:
+            raise FormatError(f"format {load.format.name}: {UsageError.unknown(f'column of {record}', name, known)}")
+    if "line" not in types:
+        message = f"format {load.format.name}: the select of {record} does not return `line`"
+        raise FormatError(message)
+    return types
+
+
+def _keep_rejects(connection: DuckDBPyConnection, load: Load, record: str | None) -> None:
+    if load.layout is Layout.CSV:
+        values = "SELECT line, raw, $1, NULL, reason"
+        connection.execute(f"INSERT INTO refusals {values} FROM ({raw.rejects()})", [record])
+
+
+def _copy(connection: DuckDBPyConnection, load: Load, contract: Contract, given: str) -> int:
+    """Type, check and write one record kind: folders verdict=accepted, refused and waiting; returns the rows."""
+    source = load.source
+    select = contract_sql.checked(
+        contract, given, source=source.name, load_id=load.load_id, timezone=source.timezone, id_prefix=source.id_prefix
+    )
+    lean = load.fast and contract is not JOB
+    refused = {"name": "refusal.field", "source": "refusal.reason"} | ({"attributes": "raw"} if lean else {})
+    columns = ", ".join(
+        f"CASE WHEN refusal IS NULL THEN {identifier(name)} ELSE {refused[name]} END AS {identifier(name)}"
+        if name in refused
+        else identifier(name)
+        for name in contract.stored
+    )
+    target = load.folder / contract.table
+    verdict = "CASE WHEN refusal IS NOT NULL THEN 'refused' WHEN day IS NULL THEN 'waiting' ELSE 'accepted' END"
+    line = "" if lean else ", line"
+    found = connection.execute(
+        f"COPY (SELECT {verdict} AS verdict, day, {columns}{line} FROM ({select})) TO {literal(target)} "
+        "(FORMAT parquet, PARTITION_BY (verdict, day), OVERWRITE_OR_IGNORE)"
+    ).fetchall()
+    return int(found[0][0])
+
+
+def _write_refusals(connection: DuckDBPyConnection, load: Load) -> None:
+    """Gather the refused records with line and text into one file with the columns of the quarantine."""
+    for contract in CONTRACTS.values():
+        files = [str(path) for path in load.staged(contract, "refused")]
+        if not files:
+            continue
+        staged = f"SELECT * FROM read_parquet({literals(files)}, hive_partitioning=false)"
+        lean = load.fast and contract is not JOB
+        match = f"(SELECT DISTINCT attributes AS raw, name, source FROM ({staged})) s USING (raw)" if lean else f"({staged}) s USING (line)"
+        connection.execute(
+            f"""INSERT INTO refusals
+            SELECT n.line, n.raw, {literal(contract.record)}, s.name, s.source FROM ({numbered(connection, load)}) n JOIN {match}"""
+        )
+    names = ", ".join(QUARANTINE)
+    load.quarantined = int(
+        connection.execute(
+            f"""COPY (
+            SELECT {names} FROM (
+                SELECT {literal(load.load_id)} AS load_id, {literal(load.source.name)} AS source, {literal(load.uri)} AS uri, *
+                       REPLACE ({kept_text()} AS raw)
+                FROM refusals) ORDER BY line)
+            TO {literal(load.folder / "refused.parquet")} (FORMAT parquet)"""
+        ).fetchall()[0][0]
+    )
+
+
+def kept_text() -> str:
+    """How much of a refused text is kept: a MiB, and of a long one that several records share only the first."""
+    return (
+        f"CASE WHEN strlen(raw) > {SHARED_RAW_BYTES} AND row_number() OVER (PARTITION BY line) > 1 THEN NULL "
+        f"WHEN strlen(raw) > {MAX_RAW_BYTES} AND NOT ends_with(raw, ' bytes)') "
+        f"THEN left(raw, {MAX_RAW_BYTES}) || '… (' || strlen(raw) || ' bytes)' ELSE raw END"
+    )
+
+
+def relocate(connection: DuckDBPyConnection, load: Load, contract: Contract, ids: Sequence[str]) -> str:
+    """The select of (load_id, id, content, line) over the records of some ids, read again for their lines."""
+    lines = numbered(connection, load)
+    mine = f"SELECT line, raw FROM ({lines}) WHERE CASE WHEN json_valid(raw) THEN json_extract_string(raw, '$.id') END IN (SELECT unnest({literals(ids)}))"
+    given = raw.native_objects(contract, mine, timestamp=load.source.timestamp)
+    source = load.source
+    select = contract_sql.checked(
+        contract, given, source=source.name, load_id=load.load_id, timezone=source.timezone, id_prefix=source.id_prefix
+    )
+    return f"SELECT load_id, id, {settle.content(contract)} AS content, line FROM ({select}) WHERE refusal IS NULL"
+
+
+def stage_head(connection: DuckDBPyConnection, load: Load) -> None:
+    """Count the head's records without an id that the tail repeats, so that counting goes on over both."""
+    tail = load.portion
+    files = [str(path) for contract in (EVENT, METRIC) for path in load.staged(contract, "accepted")]
+    if tail is None or tail.start == 0 or not files:
+        return
+    derived = f"SELECT id FROM read_parquet({literals(files)}, union_by_name=true) WHERE starts_with(id, '#')"
+    if not connection.execute(f"{derived} LIMIT 1").fetchall():
+        return
+    head = replace(load, portion=replace(tail, start=0, end=tail.start, first_line=0), folder=load.folder / "head", spooled=True)
+    stage(connection, head)
+    files = [str(path) for contract in (EVENT, METRIC) for path in head.staged(contract, "accepted")]
+    if files:
+        connection.execute(
+            f"""COPY (SELECT {literal(load.load_id)} AS load_id, id, count(*) AS copies
+            FROM read_parquet({literals(files)}, union_by_name=true) WHERE id IN ({derived}) GROUP BY id)
+            TO {literal(load.heads)} (FORMAT parquet)"""
+        )
+    shutil.rmtree(head.folder)
