@@ -10,15 +10,14 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import duckdb
 
 from tidemill import catalog, clock, lake, publish
 from tidemill.engines import duckdb as engine
 from tidemill.engines import relations
-from tidemill.engines.quoting import identifier, literal, literals
-from tidemill.errors import TableError
+from tidemill.errors import TableError, UsageError
 from tidemill.records import CONTRACTS
 
 if TYPE_CHECKING:
@@ -33,7 +32,44 @@ if TYPE_CHECKING:
     from tidemill.publish import Manifest, TableState
     from tidemill.settings import Settings
 
-ALL = "all"
+ALL: Final = "all"
+LATEST: Final = "latest"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a partition is made of: the digests of its select, of its records, and of the tables that it reads."""
+
+    select: str
+    records: str
+    tables: str
+    as_of: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """One digest of it all: a partition is rebuilt exactly when it differs from the one it was built with."""
+        return publish.digest([self.select, self.records, self.tables, self.as_of])
+
+    def differs(self, known: Mapping[str, object] | None) -> str:
+        """Why a partition that was built with other marks, or never, is stale; empty when it is fresh."""
+        if known is None:
+            return "new"
+        names = {"select": "its SQL or a setting changed", "records": "its records changed", "tables": "a table that it reads changed"}
+        return "; ".join(why for name, why in names.items() if known.get(name) != getattr(self, name)) or (
+            "" if known["fingerprint"] == self.fingerprint else "its moment passed"
+        )
+
+
+@dataclass(frozen=True)
+class TableStatus:
+    """A table as it stands: partitions, how many of them are stale and why, rows, and when it was last built."""
+
+    table: str
+    partitions: int
+    stale: int
+    why: str
+    rows: int
+    built_at: str
 
 
 @dataclass(frozen=True)
@@ -118,16 +154,16 @@ def begin(
 def _moment(connection: DuckDBPyConnection, snapshot: Snapshot, as_of: datetime | str | None) -> datetime:
     if isinstance(as_of, datetime):
         return as_of.astimezone(UTC)
-    newest = None
-    if as_of == "latest":
-        selects = [
-            f"SELECT max({'observed_at' if c.table == 'jobs' else c.day_of}) AS t FROM read_parquet({literals(paths)})"
-            for c in CONTRACTS.values()
-            if (paths := snapshot.paths(c.table))
-        ]
-        if selects:
-            newest = connection.execute(f"SELECT max(t) FROM ({' UNION ALL '.join(selects)})").fetchall()[0][0]
-    return newest.astimezone(UTC) if newest else datetime.now(UTC)
+    if as_of is None:
+        return datetime.now(UTC)
+    if as_of == LATEST:
+        newest = relations.newest(connection, {table: snapshot.paths(table) for table in lake.RECORD_TABLES})
+        return newest.astimezone(UTC) if newest else datetime.now(UTC)
+    try:
+        moment = datetime.fromisoformat(as_of)
+    except ValueError:
+        raise UsageError(f"as-of takes a time like 2026-02-10T18:00Z, or {LATEST}; not {as_of}") from None
+    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
 
 
 def _records(build: Build) -> dict[str, dict[str, dict[str, str]]]:
@@ -157,28 +193,31 @@ def _loads(connection: DuckDBPyConnection, files: Sequence[DataFile]) -> list[tu
             rows[file.first_load] += file.rows
     mixed = [file.path for file in files if file.first_load != file.last_load]
     if mixed:
-        found = connection.execute(f"SELECT load_id, count(*) FROM read_parquet({literals(mixed)}) GROUP BY ALL").fetchall()
-        rows.update(dict(found))
+        rows.update(relations.rows_by_load(connection, mixed))
     return sorted(rows.items())
 
 
-def stale(build: Build, table: Table) -> dict[str, str]:
-    """The partitions of a table that must be built, each with its fingerprint."""
-    wanted = _fingerprints(build, table)
+def stale(build: Build, table: Table) -> dict[str, Mark]:
+    """The partitions of a table that must be built, each with its marks."""
     state = build.states.get(table.name)
     known = state.partitions if state else {}
-    if build.full:
-        return wanted
-    return {value: mark for value, mark in wanted.items() if value not in known or known[value]["fingerprint"] != mark}
+    marks = _marks(build, table)
+    return {value: mark for value, mark in marks.items() if build.full or mark.differs(known.get(value))}
 
 
-def _fingerprints(build: Build, table: Table) -> dict[str, str]:
-    common = [table.select, engine.macros(build.settings.timezone), build.settings.timezone]
+def _marks(build: Build, table: Table) -> dict[str, Mark]:
+    """What each partition of a table would be made of now."""
+    text = [table.select, engine.macros(build.settings.timezone), build.settings.timezone]
+    if catalog.PRICES in table.reads:
+        prices = build.home.path / "prices.csv"
+        text.append(prices.read_text(encoding="utf-8") if prices.exists() else "")
+    select = publish.digest(text)
     if table.partition == "day":
-        return {day: publish.digest([*common, _made_of(build, table, day)]) for day in _days(build, table)}
+        return {day: _day_mark(build, table, day, select) for day in _days(build, table)}
     if table.partition == "window":
-        return {f"{hours}h": _window_fingerprint(build, table, hours, common) for hours in table.windows}
-    return {ALL: publish.digest([*common, {name: _marks(build, name) for name in sorted(table.reads)}])}
+        return {f"{hours}h": _window_mark(build, table, hours, select) for hours in table.windows}
+    tables = publish.digest({name: _built_with(build, name) for name in sorted(table.reads)})
+    return {ALL: Mark(select, "", tables)}
 
 
 def _days(build: Build, table: Table) -> list[str]:
@@ -189,35 +228,40 @@ def _days(build: Build, table: Table) -> list[str]:
     return sorted(found)
 
 
-def _made_of(build: Build, table: Table, day: str) -> list[object]:
-    days = clock.lake_days(day, build.settings.timezone)
-    records = [(kind, d, build.records[kind][d]["records"]) for kind in table.records for d in days if d in build.records[kind]]
-    return [records, {name: marks.get(day) for name in sorted(table.reads) if (marks := _marks(build, name))}]
+def _day_mark(build: Build, table: Table, day: str, select: str) -> Mark:
+    records = _records_of(build, table, clock.lake_days(day, build.settings.timezone))
+    tables = {name: found.get(day) for name in sorted(table.reads) if (found := _built_with(build, name))}
+    return Mark(select, records, publish.digest(tables))
 
 
-def _marks(build: Build, name: str) -> Mapping[str, str]:
+def _records_of(build: Build, table: Table, days: Sequence[str]) -> str:
+    """The digest of the loads of some UTC days, of the records that a table reads."""
+    return publish.digest(
+        [(kind, day, build.records[kind][day]["records"]) for kind in table.records for day in days if day in build.records[kind]]
+    )
+
+
+def _built_with(build: Build, name: str) -> Mapping[str, str]:
     """The fingerprints of the partitions of a table that another reads."""
     state = build.states.get(name)
     return {value: str(partition["fingerprint"]) for value, partition in state.partitions.items()} if state else {}
 
 
-def _window_fingerprint(build: Build, table: Table, hours: int, common: Sequence[object]) -> str:
-    """The fingerprint at the moment that stands, if it is fresh enough and none was asked for; else at the run's."""
+def _window_mark(build: Build, table: Table, hours: int, select: str) -> Mark:
+    """The marks at the moment that stands, if it is fresh enough and none was asked for; else at the run's."""
     state = build.states.get(table.name)
     known = state.partitions.get(f"{hours}h") if state else None
     refresh = timedelta(minutes=build.settings.windows.refresh_minutes)
     if known and not build.asked and not build.full:
         then = datetime.fromisoformat(str(known["as_of"]))
-        mark = _mark_at(build, table, hours, then, common)
-        if timedelta(0) <= build.as_of - then < refresh and mark == known["fingerprint"]:
+        mark = _window_mark_at(build, table, hours, select, then)
+        if timedelta(0) <= build.as_of - then < refresh and not mark.differs(known):
             return mark
-    return _mark_at(build, table, hours, build.as_of, common)
+    return _window_mark_at(build, table, hours, select, build.as_of)
 
 
-def _mark_at(build: Build, table: Table, hours: int, as_of: datetime, common: Sequence[object]) -> str:
-    days = clock.window_days(as_of, hours)
-    records = [(kind, d, build.records[kind][d]["records"]) for kind in table.records for d in days if d in build.records[kind]]
-    return publish.digest([*common, hours, as_of.isoformat(), records])
+def _window_mark_at(build: Build, table: Table, hours: int, select: str, as_of: datetime) -> Mark:
+    return Mark(select, _records_of(build, table, clock.window_days(as_of, hours)), "", as_of.isoformat())
 
 
 def build_table(build: Build, name: str) -> Built | None:
@@ -236,12 +280,15 @@ def build_table(build: Build, name: str) -> Built | None:
     seconds = time.monotonic() - started
     made = {
         value: {
-            "fingerprint": mark,
+            "fingerprint": mark.fingerprint,
+            "select": mark.select,
+            "records": mark.records,
+            "tables": mark.tables,
             "rows": rows.get(value, 0),
             "seconds": seconds * (1 / max(1, len(todo))),
             "built_at": datetime.now(UTC).isoformat(),
             "run_id": build.run_id,
-            **({"as_of": build.as_of.isoformat()} if table.partition == "window" else {}),
+            **({"as_of": mark.as_of} if mark.as_of else {}),
         }
         for value, mark in todo.items()
     }
@@ -252,7 +299,7 @@ def build_table(build: Build, name: str) -> Built | None:
 
 
 def _write(
-    build: Build, table: Table, todo: Mapping[str, str], state: TableState
+    build: Build, table: Table, todo: Mapping[str, Mark], state: TableState
 ) -> tuple[dict[str, str], dict[str, int]]:
     if table.partition == "day":
         return _write_days(build, table, todo, state)
@@ -260,12 +307,12 @@ def _write(
         return _write_windows(build, table, todo, state)
     _bind_tables(build, table, None)
     path = build.folder / f"{table.name}.parquet"
-    count = _copy(build, f"SELECT * FROM ({table.select}\n) ORDER BY {', '.join(table.sort)}", path)
+    count = relations.copy(build.connection, relations.ordered(table.select, table.sort), path)
     return {ALL: _settle_name(path, ALL)}, {ALL: count}
 
 
 def _write_days(
-    build: Build, table: Table, todo: Mapping[str, str], state: TableState
+    build: Build, table: Table, todo: Mapping[str, Mark], state: TableState
 ) -> tuple[dict[str, str], dict[str, int]]:
     """Build stale days a month at a time, each month one file; the other days of it are taken as they stand."""
     files, rows = dict(state.files), dict.fromkeys(todo, 0)
@@ -274,25 +321,23 @@ def _write_days(
         months.setdefault(day[:7], []).append(day)
     if not months:
         months = {publish.EMPTY: []}
-    column = identifier(table.partition_column)
-    partition = column if table.partition_column == "day" else f"local_day({column})"
+    partition = relations.partition_day(table.partition_column)
     for month, days in months.items():
         _bind_days(build, table, days)
         kept = [day for day in state.partitions if day[:7] == month and day not in todo]
         before = [str(_file(build, table.name, files[month]))] if kept and month in files else []
         path = build.folder / f"{table.name}-{month}.parquet"
-        _copy(build, relations.merged(table.select + "\n", partition, table.sort, before, days), path)
+        relations.copy(build.connection, relations.merged(table.select, partition, table.sort, before, days), path)
+        found = relations.rows_by_day(build.connection, path, partition)
+        rows |= {day: found.get(day, 0) for day in days}
         files[month] = _settle_name(path, month)
-        counted = f"SELECT {partition}::VARCHAR, count(*) FROM {relations.read(build.folder / files[month])} GROUP BY ALL"
-        found = dict(build.connection.execute(counted).fetchall())
-        rows |= {day: int(found.get(day, 0)) for day in days}
     if len(files) > 1:
         files.pop(publish.EMPTY, None)
     return files, rows
 
 
 def _write_windows(
-    build: Build, table: Table, todo: Mapping[str, str], state: TableState
+    build: Build, table: Table, todo: Mapping[str, Mark], state: TableState
 ) -> tuple[dict[str, str], dict[str, int]]:
     files, rows = dict(state.files), {}
     as_of = build.as_of
@@ -306,7 +351,7 @@ def _write_windows(
         result = engine.run(build.connection, table.select, {"window_hours": hours, "as_of": as_of}).to_arrow_table()
         build.connection.register("result", result)
         path = build.folder / f"{table.name}-{value}.parquet"
-        rows[value] = _copy(build, f"SELECT * FROM result ORDER BY {', '.join(table.sort)}", path)
+        rows[value] = relations.copy(build.connection, relations.ordered("FROM result", table.sort), path)
         build.connection.unregister("result")
         files[value] = _settle_name(path, value)
     return files, rows
@@ -329,22 +374,15 @@ def _bind_tables(build: Build, table: Table, days: Sequence[str] | None) -> None
             relations.bind(build.connection, name, relations.prices(build.home.path / "prices.csv"))
         elif name in build.states:
             files = [str(_file(build, name, file)) for file in build.states[name].files.values()]
-            select = relations.published(files)
             other = catalog.table(name)
-            if days is not None and other.partition == "day":
-                select = f"SELECT * FROM ({select}) WHERE {relations.in_days(other.partition_column, days)}"
-            relations.bind(build.connection, name, select)
+            only = days if other.partition == "day" else None
+            relations.bind_table(build.connection, name, files, other.partition_column, only)
 
 
 def _file(build: Build, table: str, file: str) -> Path:
     """A table's file: of this build, or of the snapshot before."""
     fresh = build.folder / file
     return fresh if fresh.exists() else build.before.folder / table / file
-
-
-def _copy(build: Build, select: str, path: Path) -> int:
-    found = build.connection.execute(f"COPY ({select}) TO {literal(path)} (FORMAT parquet)").fetchall()
-    return int(found[0][0])
 
 
 def _settle_name(path: Path, period: str) -> str:
@@ -366,7 +404,7 @@ def run(
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[Built]:
     """Build what is stale of all tables, or of some and what they read, and publish it all at once."""
-    wanted = _with_inputs(names)
+    wanted = with_inputs(names)
     with begin(home, settings, as_of=as_of, full=full) as build:
         for number, name in enumerate(wanted):
             if progress:
@@ -383,7 +421,44 @@ def finish(build: Build) -> str | None:
     return publish.publish(build) if build.changed else None
 
 
-def _with_inputs(names: Sequence[str]) -> list[str]:
+def plan(home: Home, settings: Settings, *, as_of: datetime | str | None = None, full: bool = False) -> list[tuple[str, str, str]]:
+    """What a build would build: (table, partition, why); tables that read a stale one are named too."""
+    found: list[tuple[str, str, str]] = []
+    with begin(home, settings, as_of=as_of, full=full) as build:
+        for table in catalog.tables().values():
+            state = build.states.get(table.name)
+            known = state.partitions if state else {}
+            todo = stale(build, table)
+            found += [(table.name, value, mark.differs(known.get(value)) or "--full") for value, mark in todo.items()]
+            touched = sorted({name for name, *_ in found} & table.reads)
+            if touched and table.partition == "none" and not todo:
+                found.append((table.name, ALL, f"it reads {', '.join(touched)}"))
+    return found
+
+
+def status(home: Home, settings: Settings) -> list[TableStatus]:
+    """What is fresh and what is stale, a row a table."""
+    todo = plan(home, settings)
+    before = publish.current(home)
+    rows = []
+    for name in catalog.tables():
+        partitions = before.tables.get(name, publish.TableState()).partitions
+        mine = [why for table, _, why in todo if table == name]
+        rows.append(
+            TableStatus(
+                name,
+                len(partitions),
+                len(mine),
+                ", ".join(sorted(set(mine))),
+                sum(int(p["rows"]) for p in partitions.values()),
+                max((str(p["built_at"]) for p in partitions.values()), default=""),
+            )
+        )
+    return rows
+
+
+def with_inputs(names: Sequence[str]) -> list[str]:
+    """Tables of those names, or all, each after those that it reads."""
     everything = catalog.tables()
     if not names:
         return list(everything)

@@ -9,23 +9,25 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tidemill import formats, lake, staging
+from pydantic import ValidationError
+
+from tidemill import formats, lake
+from tidemill.engines import contract, relations, staging
 from tidemill.engines.duckdb import connect
-from tidemill.engines.quoting import literals
 from tidemill.errors import TidemillError, UsageError
 from tidemill.settings import Source, expanded
-from tidemill.settlement import settle
+from tidemill.engines.settlement import settle
 from tidemill.sources import files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from duckdb import DuckDBPyConnection
 
     from tidemill.formats import Format
     from tidemill.home import Home
     from tidemill.settings import Settings
-    from tidemill.staging import Load
+    from tidemill.engines.staging import Load
 
 FILES: Final = "files"
 """The source of files that are named on the command line."""
@@ -116,15 +118,11 @@ def ingest_source(
 
 def _done(connection: DuckDBPyConnection, snapshot: lake.Snapshot) -> set[str]:
     ledger = snapshot.paths("loads")
-    if not ledger:
-        return set()
-    return {row[0] for row in connection.execute(f"SELECT load_id FROM read_parquet({literals(ledger)})").fetchall()}
+    return set(relations.rows_by_load(connection, ledger)) if ledger else set()
 
 
 def prepare(connection: DuckDBPyConnection) -> None:
     """Define what staging and settling need on a connection."""
-    from tidemill.engines import contract  # noqa: PLC0415
-
     connection.execute(contract.MACROS)
 
 
@@ -209,16 +207,27 @@ class _Memory:
         beside.rename(self._file)
 
 
-def named(paths: Sequence[str], *, source: str = FILES, base: Path, **settings: str | None) -> Source:
-    """The source of files that are named one by one; paths are relative to `base`."""
-    given = {key: value for key, value in settings.items() if value is not None}
-    return Source(name=source, path=[str(base / Path(path).expanduser()) for path in paths], **given)  # type: ignore[arg-type]
+def sources(settings: Settings, names: Sequence[str], *, source: str | None = None, **given: str | None) -> list[Source]:
+    """The configured sources of those names, or all; other names are files, of the source `files` or the one named.
+
+    What is `given` (record, format, timezone) holds for files; of a configured source it replaces the setting.
+    """
+    values = {key: value for key, value in given.items() if value is not None}
+    if not names:
+        return [_with(settings.sources[name], values) for name in ([source] if source else settings.sources)]
+    configured = [name for name in names if name in settings.sources]
+    paths = [str(Path(name).expanduser().absolute()) for name in names if name not in settings.sources]
+    found = [_with(settings.sources[name], values) for name in configured]
+    if paths:
+        known = settings.sources.get(source or "")
+        like = known.model_dump(exclude={"path"}) if known else {"name": source or FILES}
+        found.append(_with(Source(**like, path=paths), values))
+    return found
 
 
-def chosen(settings: Settings, names: Sequence[str]) -> Iterator[Source]:
-    """The configured sources of those names, or all."""
-    for name in names or settings.sources:
-        if name not in settings.sources:
-            raise UsageError.unknown("source", name, settings.sources)
-        yield settings.sources[name]
-
+def _with(source: Source, values: dict[str, str]) -> Source:
+    try:
+        return Source(**(source.model_dump() | values))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise UsageError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error

@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tidemill import catalog, lake
-from tidemill.engines.quoting import identifier
+from tidemill import lake
+from tidemill.engines import snapshot
 
 if TYPE_CHECKING:
     from tidemill.build import Build
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 EMPTY: Final = "empty"
 """The period of a table's only file while it has no rows: readers find its columns there."""
 MANIFEST: Final = "manifest.json"
-CATALOG: Final = "catalog.duckdb"
 KEEP_SECONDS: Final = 3_600.0
 
 
@@ -85,72 +84,12 @@ def publish(build: Build) -> str:
             if fresh.exists():
                 fresh.chmod(0o444)
             os.link(source, folder / table / file)
-    _write_builds(build, folder)
-    _write_catalog(build, folder)
+    snapshot.write_builds(build.connection, folder, build.states)
+    snapshot.write_catalog(folder, build.lake)
     _write_manifest(build, folder, name, now)
     _swap(home, folder)
     _prune(home, build.settings.snapshots.keep)
     return name
-
-
-def _write_builds(build: Build, folder: Path) -> None:
-    """The history of each partition as the table `builds`."""
-    connection = build.connection
-    connection.execute(
-        """CREATE OR REPLACE TEMP TABLE history (table_name VARCHAR, partition_value VARCHAR, fingerprint VARCHAR,
-        rows BIGINT, seconds DOUBLE, built_at TIMESTAMPTZ, run_id VARCHAR, despite VARCHAR)"""
-    )
-    rows = [
-        (table, value, p["fingerprint"], p["rows"], p["seconds"], p["built_at"], p["run_id"], None)
-        for table, state in build.states.items()
-        for value, p in state.partitions.items()
-    ]
-    if rows:
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        marks = ", ".join(f"unnest(${n}::{kind}[])" for n, kind in enumerate(_HISTORY_TYPES, 1))
-        connection.execute(f"INSERT INTO history SELECT {marks}", columns)
-    (folder / "builds").mkdir()
-    target = folder / "builds" / "all.parquet"
-    connection.execute(f"COPY (FROM history ORDER BY table_name, partition_value) TO '{target}' (FORMAT parquet)")
-    target.chmod(0o444)
-
-
-_HISTORY_TYPES: Final = ("VARCHAR", "VARCHAR", "VARCHAR", "BIGINT", "DOUBLE", "TIMESTAMPTZ", "VARCHAR", "VARCHAR")
-
-
-def _write_catalog(build: Build, folder: Path) -> None:
-    """A database of views by absolute paths: every table, and every stored row in schema `lake`."""
-    import duckdb  # noqa: PLC0415
-
-    from tidemill.engines import relations  # noqa: PLC0415
-    from tidemill.quarantine import held  # noqa: PLC0415
-
-    path = folder / CATALOG
-    with duckdb.connect(str(path)) as database:
-        database.execute("SET TimeZone = 'UTC'")
-        for table in (*build.states, "builds"):
-            files = [str(file) for file in sorted((folder / table).iterdir())]
-            database.execute(f"CREATE VIEW {identifier(table)} AS {relations.published(files)}")
-            if table in catalog.tables():
-                _comment(database, catalog.table(table))
-        database.execute("CREATE SCHEMA lake")
-        for table, columns in lake.TABLES.items():
-            select = relations.stored(table, columns, build.lake.paths(table))
-            if table == "quarantine":
-                select = f"SELECT {', '.join(columns)} FROM ({rows})" if (rows := held(build.lake)) else select
-            if table != "released":
-                database.execute(f"CREATE VIEW lake.{identifier(table)} AS {select}")
-    path.chmod(0o444)
-
-
-def _comment(database: Any, table: catalog.Table) -> None:  # noqa: ANN401 - duckdb is imported late
-    database.execute(f"COMMENT ON VIEW {identifier(table.name)} IS {_text(table.description)}")
-
-
-def _text(value: str) -> str:
-    from tidemill.engines.quoting import literal  # noqa: PLC0415
-
-    return literal(value)
 
 
 def _write_manifest(build: Build, folder: Path, name: str, now: datetime) -> None:

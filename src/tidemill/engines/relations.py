@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidemill.engines.quoting import identifier, literal, literals
-from tidemill.records import CONTRACTS, JOB
+from tidemill.records import CONTRACTS, JOB, RELEASED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from duckdb import DuckDBPyConnection
@@ -92,18 +93,72 @@ def in_window(column: str, *, as_of: str, hours: int) -> str:
     return f"{identifier(column)} > {end} - INTERVAL {int(hours)} HOUR AND {identifier(column)} <= {end}"
 
 
-def merged(new: str, partition: str, sort: Iterable[str], kept: Sequence[str], rebuilt: Iterable[str]) -> str:
-    """The select of a file's rows: those of the partitions that stay, from the files before, and the new ones."""
-    order = ", ".join(sort)
+def partition_day(column: str) -> str:
+    """The reporting day that an output row belongs to."""
+    return identifier(column) if column == "day" else f"local_day({identifier(column)})"
+
+
+def ordered(select: str, sort: Iterable[str]) -> str:
+    """A select's rows in a table's order."""
+    return f"SELECT * FROM ({select}\n) ORDER BY {', '.join(sort)}"
+
+
+def merged(select: str, partition: str, sort: Iterable[str], kept: Sequence[str], rebuilt: Iterable[str]) -> str:
+    """A file's rows in order: those of the partitions that stay, from the files before, and the new ones."""
     if not kept:
-        return f"SELECT * FROM ({new}) ORDER BY {order}"
+        return ordered(select, sort)
     stays = f"SELECT * FROM ({published(kept)}) WHERE {partition} NOT IN (SELECT unnest({literals(rebuilt)}::DATE[]))"
-    return f"SELECT * FROM (({stays}) UNION ALL BY NAME ({new})) ORDER BY {order}"
+    return ordered(f"({stays}) UNION ALL BY NAME ({select}\n)", sort)
 
 
-def read(path: Path) -> str:
-    """One Parquet file as a relation."""
-    return f"read_parquet({literal(path)})"
+def bind_table(
+    connection: DuckDBPyConnection, name: str, paths: Sequence[str], column: str, days: Iterable[str] | None
+) -> None:
+    """Bind a table's rows, whole or of some reporting days."""
+    select = published(paths)
+    if days is not None:
+        select = f"SELECT * FROM ({select}) WHERE {partition_day(column)} IN (SELECT unnest({literals(days)}::DATE[]))"
+    bind(connection, name, select)
+
+
+def copy(connection: DuckDBPyConnection, select: str, path: Path) -> int:
+    """Write a select's rows as Parquet; returns how many."""
+    found = connection.execute(f"COPY ({select}) TO {literal(path)} (FORMAT parquet)").fetchall()
+    return int(found[0][0])
+
+
+def rows_by_day(connection: DuckDBPyConnection, path: Path, partition: str) -> dict[str, int]:
+    """How many rows of a table's file belong to each reporting day."""
+    found = connection.execute(f"SELECT {partition}::VARCHAR, count(*) FROM read_parquet({literal(path)}) GROUP BY ALL")
+    return {day: int(count) for day, count in found.fetchall()}
+
+
+def rows_by_load(connection: DuckDBPyConnection, paths: Sequence[str]) -> dict[str, int]:
+    """How many rows of some files of the lake each load has."""
+    found = connection.execute(f"SELECT load_id, count(*) FROM read_parquet({literals(paths)}) GROUP BY ALL").fetchall()
+    return dict(found)
+
+
+def newest(connection: DuckDBPyConnection, files: Mapping[str, Sequence[str]]) -> datetime | None:
+    """The newest of events' and metrics' timestamp and jobs' observed_at; None in an empty lake."""
+    instants = {"jobs": "observed_at", "events": "timestamp", "metrics": "timestamp"}
+    selects = [f"SELECT max({instants[t]}) AS t FROM read_parquet({literals(paths)})" for t, paths in files.items() if paths]
+    if not selects:
+        return None
+    found: datetime | None = connection.execute(f"SELECT max(t) FROM ({' UNION ALL '.join(selects)})").fetchall()[0][0]
+    return found
+
+
+def held(quarantine: Sequence[str], released: Sequence[str], loads: Sequence[str]) -> str | None:
+    """The quarantine's rows that no retry has taken, with their load's format; None when it is empty."""
+    if not quarantine:
+        return None
+    gone = f"SELECT of_load_id, line FROM read_parquet({literals(released)})" if released else nothing(RELEASED)
+    return (
+        f"SELECT q.*, l.format FROM read_parquet({literals(quarantine)}) q "
+        f"JOIN read_parquet({literals(loads)}) l ON l.load_id = q.load_id "
+        f"ANTI JOIN ({gone}) g ON g.of_load_id = q.load_id AND g.line IS NOT DISTINCT FROM q.line"
+    )
 
 
 def prices(file: Path) -> str:

@@ -6,7 +6,7 @@ SELECT row, 0 AS copy FROM rows
 UNION ALL SELECT row, 1 FROM rows WHERE is_repeated(row) AND has_id(row)
 UNION ALL SELECT row, 2 FROM rows WHERE row % plan().broken_every = 0;
 
-CREATE OR REPLACE TABLE arrivals AS
+CREATE OR REPLACE TABLE due AS
 WITH told AS (
     SELECT row, copy, bar, clock,
         row // plan().slots * plan().stories + bar.story AS tale,
@@ -21,13 +21,14 @@ timed AS (
         begins + (1e6 * elapsed)::BIGINT AS happened,
         postponed(happened, delay(row) + CASE copy WHEN 1 THEN 3.6e9 * roll(row, 'again') ELSE 0 END) AS arrival
     FROM told
-),
-due AS (
-    SELECT row, copy, tale, elapsed, happened, arrival FROM timed
-    WHERE arrival >= $begins AND arrival < $ends
-    ORDER BY arrival, row, copy
-),
-recalled AS (
+)
+SELECT row, copy, tale, elapsed, happened, arrival
+FROM timed
+WHERE arrival >= $begins AND arrival < $ends
+ORDER BY arrival, row, copy;
+
+CREATE OR REPLACE TABLE arrivals AS
+WITH recalled AS (
     SELECT due.*, unnest(bar) FROM (SELECT due.*, bars[1 + row % plan().slots] AS bar FROM due, book) AS due
 ),
 cast_of AS (

@@ -103,20 +103,39 @@ SELECT score.* RENAME (name AS word), stories.seconds,
         AS headline
 FROM score JOIN stories USING (story);
 
--- A job's life by how its story goes: what is observed of it, in which words, and how often at all.
-CREATE TABLE observations(kind, stage, event, spellings) AS
-SELECT kind, stage, event, spellings
+-- A job's life by how its story goes: what is observed of it, how often at all, and in which words.
+CREATE TABLE lives AS
+SELECT kind, list({stage: stage, event: event, chance: chance, share: share, spellings: coalesce(spellings, [kind])}
+    ORDER BY stage) AS life
 FROM (VALUES
-    (['completed', 'failed', 'cancelled', 'running', 'paused', 'pending', 'queued'], 1, 'created',
-        ['pending', 'pending', 'pending', 'Scheduled', 'WAITING']),
-    (['completed', 'failed', 'running', 'queued'], 2, 'queued', ['queued', 'queued', 'Queued']),
-    (['completed', 'failed', 'cancelled', 'running', 'paused'], 3, 'started',
-        ['running', 'running', 'running', 'RUNNING', 'Started', 'in_progress']),
-    (['running'], 4, 'moved', ['Migrating']),
-    (['completed', 'paused'], 4, 'paused', ['paused', 'paused', 'Paused']),
-    (['completed'], 5, 'resumed', ['running', 'Started']),
-    (['completed'], 6, 'ended', ['completed', 'completed', 'completed', 'COMPLETED', 'success', 'Succeeded', 'finished']),
-    (['failed'], 6, 'ended', ['failed', 'failed', 'Failed', 'error', 'CRASHED']),
-    (['cancelled'], 6, 'ended', ['cancelled', 'Canceled', 'aborted']),
-    (['completed', 'failed', 'cancelled'], 7, 'deleted', NULL)
-) AS stages(kinds, stage, event, spellings), unnest(kinds) AS each(kind);
+    (['completed', 'failed', 'cancelled'], 1, 'created', 'told', 0.9, ['pending', 'pending', 'Scheduled']),
+    (['running', 'paused', 'pending', 'queued'], 1, 'created', 'told', 1, ['pending', 'pending', 'WAITING']),
+    (['completed', 'failed'], 2, 'queued', 'queued', 0.5, ['queued', 'queued', 'Queued']),
+    (['queued'], 2, 'queued', 'queued', 1, ['queued']),
+    (['completed', 'failed', 'cancelled', 'running', 'paused'], 3, 'started', 'started', 0.97,
+        ['running', 'running', 'RUNNING', 'Started', 'in_progress']),
+    (['running'], 4, 'moved', 'moved', 0.2, ['Migrating']),
+    (['completed'], 4, 'paused', 'paused', 0.04, ['paused', 'PAUSED']),
+    (['completed'], 5, 'resumed', 'paused', 0.04, ['running', 'Started']),
+    (['paused'], 4, 'paused', 'paused', 1, ['paused', 'Paused']),
+    (['completed'], 6, 'ended', 'ended', 1, ['completed', 'completed', 'completed', 'SUCCESS', 'Succeeded', 'finished']),
+    (['failed'], 6, 'ended', 'ended', 1, ['failed', 'failed', 'Error', 'CRASHED']),
+    (['cancelled'], 6, 'ended', 'ended', 1, ['cancelled', 'Canceled', 'aborted']),
+    (['completed', 'failed', 'cancelled'], 7, 'deleted', 'deleted', 0.02, NULL)
+) AS stages(kinds, stage, event, chance, share, spellings), unnest(kinds) AS each_kind(kind)
+GROUP BY kind;
+
+-- Units as UCUM writes them. A counter's level is its rate a second, a delta's its median.
+CREATE TABLE gauges(name, unit, kind, level) AS VALUES
+    ('cpu.utilization', '1', 'gauge', 0.45), ('memory.usage', 'By', 'gauge', 6e9), ('queue.depth', '{item}', 'gauge', 25),
+    ('http.server.duration', 'ms', 'gauge', 120), ('temperature', 'Cel', 'gauge', 41), ('db.connections', '1', 'gauge', 12),
+    ('requests.total', '{request}', 'counter', 3.2), ('network.io', 'By', 'counter', 81000),
+    ('errors.total', '{error}', 'counter', 0.02), ('tokens.used', '{token}', 'delta', 1500),
+    ('cache.hits', '{hit}', 'delta', 40), ('disk.written', 'KiBy', 'delta', 5200);
+
+-- In one row, what every line looks up by number. (Joins to small tables would do, were it not for a fault of
+-- DuckDB 2.0: "dict-surviving cache: global dictionary column changed identity".)
+CREATE TABLE book AS
+SELECT (SELECT list(bars ORDER BY slot) FROM bars) AS bars,
+    (SELECT list(stories ORDER BY job) FROM (FROM stories JOIN lives USING (kind)) AS stories WHERE job IS NOT NULL) AS jobs,
+    (SELECT list(gauges) FROM gauges) AS metrics;

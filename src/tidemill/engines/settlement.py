@@ -9,7 +9,7 @@ from tidemill.engines import settle as sql
 from tidemill.engines.quoting import literal, literals
 from tidemill.lake import Addition, name_file
 from tidemill.records import CONTRACTS, EVENT, JOB, LEDGER, METRIC, QUARANTINE
-from tidemill.staging import kept_text, numbered, relocate
+from tidemill.engines.staging import kept_text, numbered, relocate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tidemill.lake import Snapshot
     from tidemill.records import Contract
-    from tidemill.staging import Load
+    from tidemill.engines.staging import Load
 
 FEW_FILES = 4
 """Up to so many staged files of a day are taken as they are; more are written again as one."""

@@ -1,0 +1,8 @@
+"""`python -m tidemill`."""
+
+from __future__ import annotations
+
+from tidemill.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+CREATE OR REPLACE TABLE candidates AS
+WITH numbered AS (
+    SELECT number * plan().jobs_told * plan().length // (plan().slots * plan().jobs) AS nth_told,
+        number - (nth_told * plan().slots * plan().jobs + plan().jobs_told * plan().length - 1)
+            // (plan().jobs_told * plan().length) AS beside,
+        jobs[1 + (nth_told + beside) % plan().jobs_told] AS job,
+        clock
+    FROM range($first, $last) AS numbers(number), book
+),
+told AS (
+    SELECT job,
+        nth_told // plan().jobs_told * plan().stories + job.story + (beside << 33) AS tale,
+        begins_at(clock, moment_of(tale, nth_told // plan().jobs_told * plan().slots + job.first_slot)) AS created_at,
+        1e6 * slowness(tale, job.seconds, created_at) AS slowed
+    FROM numbered
+),
+timed AS (
+    SELECT tale, job.kind AS kind, job.steps AS steps, unnest(job.life) AS seen,
+        created_at,
+        created_at + (slowed * job.pause)::BIGINT AS started_at,
+        started_at + (slowed * job.pace * (job.length + 0.5))::BIGINT AS completed_at
+    FROM told
+),
+observed AS MATERIALIZED (
+    SELECT * EXCLUDE (seen), seen.*, tale * 8 + seen.stage AS row,
+        CASE seen.event
+            WHEN 'created' THEN created_at
+            WHEN 'queued' THEN created_at + (started_at - created_at) // 4
+            WHEN 'started' THEN started_at
+            WHEN 'paused' THEN started_at + (completed_at - started_at) // 3
+            WHEN 'resumed' THEN started_at + (completed_at - started_at) // 2
+            WHEN 'deleted' THEN completed_at + (3.6e9 * roll(tale, 'deleted'))::BIGINT
+            ELSE completed_at END AS observed_at
+    FROM timed
+    WHERE one_in(tale, seen.chance, seen.share) AND observed_at < plan().until
+)
+SELECT *, 0 AS copy FROM observed
+UNION ALL SELECT *, 1 FROM observed WHERE is_repeated(row)
+UNION ALL SELECT *, 2 FROM observed WHERE row % 5000 = 0;
+
+CREATE OR REPLACE TABLE due AS
+SELECT *, postponed(observed_at, delay(row) + CASE copy WHEN 1 THEN 3.6e9 * roll(row, 'again') ELSE 0 END) AS arrival
+FROM candidates
+WHERE arrival >= $begins AND arrival < $ends
+ORDER BY arrival, row, copy;
+
+CREATE OR REPLACE TABLE arrivals AS
+WITH known AS (
+    SELECT *,
+        draw(tale, 'workflow') % plan().workflows AS workflow,
+        owner_of(workflow) AS person,
+        event = 'created' OR (event = 'ended' AND NOT one_in(tale, 'told', 0.7)) AS is_whole
+    FROM due
+)
+SELECT CASE WHEN copy = 2 THEN broken_job(row, tale, created_at) ELSE concat(
+    '{"record":"job","job_id":"j-', code(tale, 'job'), '","status":"', pick(row, 'status', spellings), '"',
+    CASE WHEN event = 'queued' OR NOT one_in(row, 'unobserved', 0.03)
+        THEN concat(',"observed_at":"', stamp(observed_at), '"') END,
+    CASE WHEN is_whole THEN concat(
+        ',"created_at":"', stamp(created_at), '"',
+        CASE WHEN one_in(tale, 'scheduled', 0.3)
+            THEN concat(',"scheduled_at":"', stamp(created_at + (started_at - created_at) // 2), '"') END,
+        ',"name":"', workflow_kind_of(workflow), ' ', tale, '"', project_of(person), ',"user_id":"u-', person,
+        '","workflow_id":"w-', workflow, '","workflow_kind":"', workflow_kind_of(workflow), '","step_count":', steps,
+        CASE WHEN one_in(tale, 'queue', 0.05) THEN ',"queue":"nightly","resources":{"cpu":4}' END) END,
+    CASE WHEN event = 'started' OR (event = 'ended' AND is_whole)
+        THEN concat(',"started_at":"', stamp(started_at), '"') END,
+    CASE event
+        WHEN 'ended' THEN concat(
+            ',"completed_at":"', stamp(completed_at), '"',
+            CASE WHEN one_in(tale, 'priced', 0.65) THEN concat(',"cost_usd":', dollars(lognormal(tale, 'cost', 0.08, 1.4)))
+                WHEN one_in(tale, 'priced', 0.7) THEN ',"cost_usd":0' END,
+            CASE WHEN kind = 'failed' AND one_in(tale, 'explained', 0.95)
+                THEN replace(failure(tale), '"message"', '"error_message"') END)
+        WHEN 'deleted' THEN concat(',"deleted_at":"', stamp(observed_at), '"') END,
+    '}') END AS line
+FROM known;
