@@ -6,6 +6,7 @@ import json
 import shutil
 import uuid
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -53,7 +54,7 @@ class Report:
 def ingest(
     home: Home,
     settings: Settings,
-    sources: Sequence[Source],
+    found: Sequence[Source],
     *,
     reread: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
@@ -62,108 +63,109 @@ def ingest(
 
     `progress` is called with (source, files done, files in all).
     """
-    reports = [ingest_source(home, settings, source, reread=reread, progress=progress) for source in sources]
-    born = sum(report.total("accepted") for report in reports)
-    if born:
-        from tidemill.quarantine import retry_unknown_jobs  # noqa: PLC0415 - it ingests, too
+    run = _Run(home, settings, reread=reread, progress=progress)
+    reports = [run.ingest(source) for source in found]
+    if sum(report.total("accepted") for report in reports):
+        from tidemill.quarantine import retry_unknown_jobs
 
         reports += retry_unknown_jobs(home, settings)
     return reports
 
 
-def ingest_source(
-    home: Home,
-    settings: Settings,
-    source: Source,
-    *,
-    reread: bool = False,
-    progress: Callable[[str, int, int], None] | None = None,
-) -> Report:
-    """Load what is new in the files of one source."""
-    report = Report(source.name)
-    try:
-        form = formats.load(source.format, home.path)
-        paths = files.find(expanded(path, home.path) for path in source.path)
-    except UsageError as error:
-        report.failures.append(error)
-        return report
-    memory = _Memory(home, source.name)
-    connection = connect(memory_limit=settings.memory_limit, threads=settings.threads, temp_directory=home.staging)
-    prepare(connection)
-    with home.lock("lake"):
-        lake.prepare(home)
-        done = _done(connection, lake.snapshot(home))
-    batch: list[Load] = []
-    for number, path in enumerate(paths):
-        if progress:
-            progress(source.name, number, len(paths))
+@dataclass
+class _Run:
+    """One ingest: the connection and the known loads are made when a first file has something new."""
+
+    home: Home
+    settings: Settings
+    reread: bool
+    progress: Callable[[str, int, int], None] | None
+
+    @cached_property
+    def connection(self) -> DuckDBPyConnection:
+        return open_connection(self.home, self.settings)
+
+    @cached_property
+    def done(self) -> set[str]:
+        with self.home.lock("lake"):
+            lake.prepare(self.home)
+            ledger = lake.snapshot(self.home).paths("loads")
+        return set(relations.rows_by_load(self.connection, ledger)) if ledger else set()
+
+    def ingest(self, source: Source) -> Report:
+        """Load what is new in the files of one source."""
+        report = Report(source.name)
         try:
-            load = _staged(connection, home, source, form, path, done, memory, report, reread=reread)
-        except TidemillError as error:
+            form = formats.load(source.format, self.home.path)
+            paths = files.find(expanded(path, self.home.path) for path in source.path)
+        except UsageError as error:
             report.failures.append(error)
-            continue
-        if load:
+            return report
+        memory = _Memory(self.home, source.name)
+        batch: list[Load] = []
+        for number, path in enumerate(paths):
+            self._say(source, number, paths)
+            try:
+                load = self._staged(source, form, path, memory, report)
+            except TidemillError as error:
+                report.failures.append(error)
+                continue
+            if load is None:
+                continue
+            if load.large or (batch and batch[-1].large) or _full(batch):
+                self._commit(batch, memory, report)
             batch.append(load)
-            done.add(load.load_id)
-        if sum(load.rows for load in batch) >= ROWS_A_COMMIT or len(batch) >= LOADS_A_COMMIT:
-            report.loads += commit(home, connection, batch)
+        self._commit(batch, memory, report)
+        self._say(source, len(paths), paths)
+        return report
+
+    def _say(self, source: Source, number: int, paths: Sequence[Path]) -> None:
+        if self.progress:
+            self.progress(source.name, number, len(paths))
+
+    def _commit(self, batch: list[Load], memory: _Memory, report: Report) -> None:
+        if batch:
+            report.loads += commit(self.home, self.connection, batch)
             memory.keep(batch)
-            batch = []
-    report.loads += commit(home, connection, batch)
-    memory.keep(batch)
-    if progress:
-        progress(source.name, len(paths), len(paths))
-    return report
+            batch.clear()
+
+    def _staged(self, source: Source, form: Format, path: Path, memory: _Memory, report: Report) -> Load | None:
+        """A file's new portion as a staged load; None when there is nothing new in it."""
+        last = memory.of(path)
+        signature = staging.load_id(source, "", form)
+        if not self.reread and last and last.format == signature and files.unchanged(path, last):
+            report.unchanged += 1
+            return None
+        portion = files.portion(path, signature, form.path_parts, last)
+        if portion is None:
+            report.empty.append(str(path))
+            return None
+        load = staging.of_portion(source, form, portion, self.home.staging)
+        if load.load_id in self.done:
+            report.unchanged += 1
+            memory.keep([load])
+            return None
+        self.done.add(load.load_id)
+        try:
+            staging.stage(self.connection, load)
+            staging.stage_head(self.connection, load)
+        except BaseException:
+            self.done.discard(load.load_id)
+            shutil.rmtree(load.folder, ignore_errors=True)
+            raise
+        return load
 
 
-def _done(connection: DuckDBPyConnection, snapshot: lake.Snapshot) -> set[str]:
-    ledger = snapshot.paths("loads")
-    return set(relations.rows_by_load(connection, ledger)) if ledger else set()
+def _full(batch: Sequence[Load]) -> bool:
+    return sum(load.rows for load in batch) >= ROWS_A_COMMIT or len(batch) >= LOADS_A_COMMIT
 
 
-def prepare(connection: DuckDBPyConnection) -> None:
-    """Define what staging and settling need on a connection."""
+def open_connection(home: Home, settings: Settings) -> DuckDBPyConnection:
+    """A connection on which loads can be staged and settled."""
+    home.make(home.staging)
+    connection = connect(memory_limit=settings.memory_limit, threads=settings.threads, temp_directory=home.staging)
     connection.execute(contract.MACROS)
-
-
-def _staged(
-    connection: DuckDBPyConnection,
-    home: Home,
-    source: Source,
-    form: Format,
-    path: Path,
-    done: set[str],
-    memory: _Memory,
-    report: Report,
-    *,
-    reread: bool,
-) -> Load | None:
-    """A file's new portion as a staged load; None when there is nothing new in it."""
-    last = memory.of(path)
-    if not reread and last and last.format == _signature(form, source) and files.unchanged(path, last):
-        report.unchanged += 1
-        return None
-    portion = files.portion(path, _signature(form, source), form.path_parts, last)
-    if portion is None:
-        report.empty.append(str(path))
-        return None
-    load = staging.of_portion(source, form, portion, home.staging)
-    if load.load_id in done:
-        report.unchanged += 1
-        memory.keep([load])
-        return None
-    try:
-        staging.stage(connection, load)
-        staging.stage_head(connection, load)
-    except BaseException:
-        shutil.rmtree(load.folder, ignore_errors=True)
-        raise
-    return load
-
-
-def _signature(form: Format, source: Source) -> str:
-    """What a file was read with, for telling whether its last load still stands."""
-    return staging.load_id(source, "", form)
+    return connection
 
 
 def commit(home: Home, connection: DuckDBPyConnection, batch: Sequence[Load]) -> list[dict[str, object]]:

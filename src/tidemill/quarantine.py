@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from tidemill import formats, lake
 from tidemill.engines import relations, retrying, staging
-from tidemill.engines.duckdb import connect
-from tidemill.ingest import Report, commit, prepare
+from tidemill.ingest import Report, commit, open_connection
 from tidemill.settings import Source
 from tidemill.sources.files import path_parts
 
@@ -36,8 +35,7 @@ def retry(home: Home, settings: Settings, *, reason: str | None = None) -> list[
     select = relations.held(*(snapshot.paths(table) for table in ("quarantine", "released", "loads")))
     if select is None:
         return []
-    connection = connect(memory_limit=settings.memory_limit, threads=settings.threads, temp_directory=home.staging)
-    prepare(connection)
+    connection = open_connection(home, settings)
     reports: dict[str, Report] = {}
     for group in retrying.groups(connection, select, reason):
         load = _load(home, settings, connection, group)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from tidemill.engines.contract import derived_id
 from tidemill.engines.quoting import identifier, literal, literals
+from tidemill.engines.relations import nothing
 from tidemill.records import JOB
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from duckdb import DuckDBPyConnection
 
@@ -26,56 +28,67 @@ def content(contract: Contract) -> str:
     return f"md5(to_json({{{members}}}))"
 
 
-def candidates(paths: Sequence[str], order: Mapping[str, int]) -> str:
-    """The select over staged files: their columns, which row of which file each is, and the load's turn."""
+def candidates(paths: Sequence[str], order: Mapping[str, int], day: str | None = None) -> str:
+    """The select over staged files: their columns, their day, which row of which file each is, and the load's turn."""
     turns = ", ".join(f"{literal(load_id)}: {turn}" for load_id, turn in order.items())
+    constant = f", {literal(day)}::DATE AS day" if day else ""
     return (
-        f"SELECT *, file_row_number AS row, MAP {{{turns}}}[load_id] AS turn, "
+        f"SELECT *, file_row_number AS row, MAP {{{turns}}}[load_id] AS turn{constant} "
         f"FROM read_parquet({literals(paths)}, union_by_name=true, filename=true, file_row_number=true, "
         "hive_partitioning=false)"
     )
 
 
 def stored(contract: Contract, paths: Sequence[str], source: str) -> str:
-    """The select over the lake's records of one source in some files; none when there are no files."""
+    """The select over the lake's records of one source in some files, with their day; none when there are no files."""
     columns = ", ".join(identifier(name) for name in contract.stored)
+    day = f"CAST(make_timestamp(epoch_us({contract.day_of})) AS DATE) AS day"
     if not paths:
-        nothing = ", ".join(f"NULL::{kind} AS {identifier(name)}" for name, kind in contract.stored.items())
-        return f"SELECT {nothing} WHERE false"
-    return f"SELECT {columns} FROM read_parquet({literals(paths)}, hive_partitioning=false) WHERE source = {literal(source)}"
+        return nothing({**contract.stored, "day": "DATE"})
+    rows = f"read_parquet({literals(paths)}, hive_partitioning=false)"
+    return f"SELECT {columns}, {day} FROM {rows} WHERE source = {literal(source)}"
 
 
 def repeated(connection: DuckDBPyConnection, staged: str, known: str) -> int:
-    """Fill `repeated` with the ids that stand twice in a day, staged or stored; returns how many."""
+    """Fill `repeated` with the (day, id) that stand twice, staged or stored; returns how many."""
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE repeated AS
-        SELECT id FROM (
-            SELECT id FROM ({staged})
+        SELECT day, id FROM (
+            SELECT day, id FROM ({staged})
             UNION ALL
-            SELECT DISTINCT id FROM ({known}) WHERE id IN (SELECT id FROM ({staged})))
-        GROUP BY id HAVING count(*) > 1"""
+            SELECT DISTINCT k.day, k.id FROM ({known}) k SEMI JOIN ({staged}) s ON s.day = k.day AND s.id = k.id)
+        GROUP BY ALL HAVING count(*) > 1"""
     )
-    return _count(connection, "repeated")
+    return count(connection, "repeated")
 
 
-def examine(connection: DuckDBPyConnection, contract: Contract, source: str, staged: str, heads: str) -> None:
+def examine(connection: DuckDBPyConnection, contract: Contract, source: str, staged: str, heads: Sequence[str]) -> None:
     """Fill `doubtful` with the staged rows of repeated ids, each with its content and its final id.
 
-    `heads` is a select of (load_id, id, copies): how often a record without an id stands in the head before a tail.
+    `heads` are files of (load_id, id, copies): how often a record without an id stands in the head before a tail.
     """
     derived = f"starts_with(id, '#') AND id = {derived_id(contract, source)}"
+    before = nothing({"load_id": "VARCHAR", "id": "VARCHAR", "copies": "BIGINT"})
+    if heads:
+        before = f"SELECT load_id, id, copies FROM read_parquet({literals(heads)})"
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE doubtful AS
-        SELECT filename, row, load_id, turn, line, content, id AS first_id,
+        SELECT filename, row, load_id, turn, line, day, content, id AS first_id,
                CASE WHEN derived AND copy > 0 THEN '#' || md5(id || ':' || copy) ELSE id END AS id
         FROM (
-            SELECT r.*, row_number() OVER (PARTITION BY r.load_id, r.id ORDER BY r.line, r.filename, r.row) - 1
+            SELECT r.*, row_number() OVER (PARTITION BY r.load_id, r.day, r.id ORDER BY r.line, r.filename, r.row) - 1
                         + coalesce(h.copies, 0) AS copy
-            FROM (SELECT filename, row, load_id, turn, {_line(connection, staged)} AS line, id,
+            FROM (SELECT filename, row, load_id, turn, {_line(connection, staged)} AS line, day, id,
                          {content(contract)} AS content, {derived} AS derived
-                  FROM ({staged}) WHERE id IN (SELECT id FROM repeated)) r
-            LEFT JOIN ({heads}) h ON h.load_id = r.load_id AND h.id = r.id)"""
+                  FROM ({staged}) SEMI JOIN (SELECT day, id FROM repeated {_of_heads(heads, staged)}) USING (day, id)) r
+            LEFT JOIN ({before}) h ON h.load_id = r.load_id AND h.id = r.id)"""
     )
+
+
+def _of_heads(heads: Sequence[str], staged: str) -> str:
+    if not heads:
+        return ""
+    return f"UNION SELECT day, id FROM ({staged}) WHERE id IN (SELECT id FROM read_parquet({literals(heads)}))"
 
 
 def _line(connection: DuckDBPyConnection, staged: str) -> str:
@@ -87,25 +100,28 @@ def quarrels(connection: DuckDBPyConnection, known: str, contract: Contract) -> 
     """The (load_id, ids) whose rows have no line and differ in content: their lines decide who came first."""
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE standing AS
-        SELECT id, {content(contract)} AS content FROM ({known}) WHERE id IN (SELECT id FROM doubtful)"""
+        SELECT day, id, {content(contract)} AS content FROM ({known}) SEMI JOIN doubtful USING (day, id)"""
     )
     return connection.execute(
-        """SELECT load_id, list(DISTINCT first_id) FROM doubtful
-        WHERE line IS NULL AND id IN (
-            SELECT id FROM (SELECT id, content FROM doubtful UNION ALL SELECT id, content FROM standing)
-            GROUP BY id HAVING count(DISTINCT content) > 1)
-        GROUP BY load_id"""
+        """SELECT load_id, list(DISTINCT first_id) FROM doubtful SEMI JOIN (
+            SELECT day, id FROM (SELECT day, id, content FROM doubtful UNION ALL SELECT day, id, content FROM standing)
+            GROUP BY ALL HAVING count(DISTINCT content) > 1) USING (day, id)
+        WHERE line IS NULL GROUP BY load_id"""
     ).fetchall()
 
 
 def place(connection: DuckDBPyConnection, located: str) -> None:
-    """Give the quarrelling rows their lines, from a select of (load_id, id, content, line)."""
+    """Give the quarrelling rows their lines, from a select of (load_id, day, id, content, line)."""
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE doubtful AS
-        SELECT d.* REPLACE (coalesce(d.line, l.line) AS line)
-        FROM (SELECT *, row_number() OVER (PARTITION BY load_id, first_id, content ORDER BY filename, row) AS nth FROM doubtful) d
-        LEFT JOIN (SELECT *, row_number() OVER (PARTITION BY load_id, id, content ORDER BY line) AS nth FROM ({located})) l
-          ON l.load_id = d.load_id AND l.id = d.first_id AND l.content = d.content AND l.nth = d.nth"""
+        WITH row AS (
+            SELECT *, row_number() OVER (PARTITION BY load_id, day, first_id, content ORDER BY filename, row) AS nth
+            FROM doubtful),
+        found AS (
+            SELECT *, row_number() OVER (PARTITION BY load_id, day, id, content ORDER BY line) AS nth FROM ({located}))
+        SELECT r.* EXCLUDE nth REPLACE (coalesce(r.line, f.line) AS line)
+        FROM row r LEFT JOIN found f ON f.load_id = r.load_id AND f.day = r.day AND f.id = r.first_id
+         AND f.content = r.content AND f.nth = r.nth"""
     )
 
 
@@ -122,16 +138,17 @@ def judge(connection: DuckDBPyConnection) -> None:
                    row_number() OVER in_order AS place,
                    first_value(d.content) OVER in_order AS first_content
             FROM doubtful d
-            LEFT JOIN (SELECT id, any_value(content) AS content FROM standing GROUP BY id) s ON s.id = d.id
-            WINDOW in_order AS (PARTITION BY d.id ORDER BY d.turn, d.line, d.filename, d.row))"""
+            LEFT JOIN (SELECT day, id, any_value(content) AS content FROM standing GROUP BY ALL) s
+              ON s.day = d.day AND s.id = d.id
+            WINDOW in_order AS (PARTITION BY d.day, d.id ORDER BY d.turn, d.line, d.filename, d.row))"""
     )
 
 
 def chosen(contract: Contract, staged: str) -> str:
-    """The select of the staged rows that are accepted, with their final ids."""
+    """The select of the staged rows that are accepted, with their day and their final ids."""
     columns = ", ".join("coalesce(j.id, s.id) AS id" if n == "id" else f"s.{identifier(n)}" for n in contract.stored)
     return (
-        f"SELECT {columns} FROM ({staged}) s LEFT JOIN judged j ON j.filename = s.filename AND j.row = s.row "
+        f"SELECT {columns}, s.day FROM ({staged}) s LEFT JOIN judged j ON j.filename = s.filename AND j.row = s.row "
         "WHERE coalesce(j.verdict, 'accepted') = 'accepted'"
     )
 
@@ -175,6 +192,39 @@ def settle_jobs(connection: DuckDBPyConnection, staged: str, birthdays: str, kno
     )
 
 
-def _count(connection: DuckDBPyConnection, table: str) -> int:
+def count(connection: DuckDBPyConnection, table: str) -> int:
     found = connection.execute(f"SELECT count(*) FROM {identifier(table)}").fetchall()
     return int(found[0][0])
+
+
+def days(connection: DuckDBPyConnection, staged: str) -> list[str]:
+    """The UTC days of staged rows."""
+    return [row[0] for row in connection.execute(f"SELECT DISTINCT day::VARCHAR FROM ({staged}) ORDER BY 1").fetchall()]
+
+
+def forget(connection: DuckDBPyConnection) -> None:
+    """Start a group with nothing judged yet."""
+    connection.execute("CREATE OR REPLACE TEMP TABLE judged (filename VARCHAR, row BIGINT, id VARCHAR, verdict VARCHAR)")
+
+
+def write_days(connection: DuckDBPyConnection, select: str, folder: Path) -> dict[str, str]:
+    """Write the rows of a select as Parquet by their day; returns each file's day."""
+    folder.mkdir(parents=True)
+    connection.execute(f"COPY ({select}) TO {literal(folder)} (FORMAT parquet, PARTITION_BY (day), OVERWRITE_OR_IGNORE)")
+    return {str(path): path.parent.name.removeprefix("day=") for path in sorted(folder.rglob("*.parquet"))}
+
+
+def load_bounds(connection: DuckDBPyConnection, paths: Sequence[str]) -> list[tuple[str, int, str, str]]:
+    """Of each file that has rows: its path, rows, first and last load_id."""
+    if not paths:
+        return []
+    return connection.execute(
+        f"SELECT filename, count(*), min(load_id), max(load_id) FROM read_parquet({literals(paths)}, filename=true) GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+
+
+def birthdays(paths: Sequence[str]) -> str:
+    """The select of (job_id, created_at) over the lake's observations."""
+    if not paths:
+        return nothing({"job_id": "VARCHAR", "created_at": "TIMESTAMP WITH TIME ZONE"})
+    return f"SELECT job_id, created_at FROM read_parquet({literals(paths)}, hive_partitioning=false)"

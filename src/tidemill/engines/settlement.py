@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidemill.engines import settle as sql
@@ -12,18 +13,13 @@ from tidemill.records import CONTRACTS, EVENT, JOB, LEDGER, METRIC, QUARANTINE
 from tidemill.engines.staging import kept_text, numbered, relocate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
     from duckdb import DuckDBPyConnection
 
     from tidemill.lake import Snapshot
     from tidemill.records import Contract
     from tidemill.engines.staging import Load
-
-FEW_FILES = 4
-"""Up to so many staged files of a day are taken as they are; more are written again as one."""
-
 
 def settle(
     connection: DuckDBPyConnection, lake: Snapshot, loads: Sequence[Load], folder: Path
@@ -32,64 +28,61 @@ def settle(
     folder.mkdir(parents=True)
     connection.execute("CREATE OR REPLACE TEMP TABLE dropped (load_id VARCHAR, verdict VARCHAR, records BIGINT)")
     connection.execute("CREATE OR REPLACE TEMP TABLE late_refusals (load_id VARCHAR, line BIGINT, record VARCHAR, field VARCHAR, reason VARCHAR)")
-    additions = [a for contract in (EVENT, METRIC) for a in _settle_days(connection, lake, loads, contract, folder)]
-    additions += _settle_jobs(connection, lake, loads, folder)
-    ledger = _ledger(connection, loads, additions)
+    added = [a for contract in (EVENT, METRIC) for a in _settle_days(connection, lake, loads, contract, folder)]
+    added += _settle_jobs(connection, lake, loads, folder)
+    ledger = _ledger(connection, loads, added)
     if loads[0].kind == "retry":
         if not any(row["accepted"] for row in ledger):
             return [], []
-        additions.append(_released(connection, loads, folder))
+        added += _released(connection, loads, folder)
     else:
-        additions += _quarantine(connection, loads, folder)
-    additions.append(_ledger_file(connection, ledger, folder))
-    return additions, ledger
+        added += _quarantine(connection, loads, folder)
+    added += _ledger_file(connection, ledger, folder)
+    return added, ledger
 
 
 def _settle_days(
     connection: DuckDBPyConnection, lake: Snapshot, loads: Sequence[Load], contract: Contract, folder: Path
-) -> Iterable[Addition]:
-    staged: dict[str, list[Path]] = {}
+) -> list[Addition]:
+    """Small loads together, all their days at once; a large one day by day, where nothing is doubtful as it was staged."""
+    large = loads[0].large
+    groups: dict[str | None, list[str]] = {}
     for load in loads:
         for path in load.staged(contract, "accepted"):
-            staged.setdefault(path.parent.name.removeprefix("day="), []).append(path)
-    heads = [str(load.heads) for load in loads if load.heads.exists()]
-    for day, paths in sorted(staged.items()):
-        yield from _settle_day(connection, lake, loads, contract, day, paths, heads, folder)
+            groups.setdefault(path.parent.name.removeprefix("day=") if large else None, []).append(str(path))
+    found: list[Addition] = []
+    for day, paths in sorted(groups.items(), key=str):
+        found += _settle_group(connection, lake, loads, contract, day, paths, folder)
+    return found
 
 
-def _settle_day(
+def _settle_group(
     connection: DuckDBPyConnection,
     lake: Snapshot,
     loads: Sequence[Load],
     contract: Contract,
-    day: str,
-    paths: Sequence[Path],
-    heads: Sequence[str],
+    day: str | None,
+    paths: Sequence[str],
     folder: Path,
-) -> Iterable[Addition]:
+) -> list[Addition]:
     order = {load.load_id: turn for turn, load in enumerate(loads)}
-    rows = sql.candidates([str(path) for path in paths], order)
     source = loads[0].source.name
-    known = sql.stored(contract, lake.paths(contract.table, [day]), source)
-    plain = all(load.fast for load in loads) and len(paths) <= FEW_FILES
+    heads = [str(load.heads) for load in loads if load.heads.exists()]
+    rows = sql.candidates(paths, order, day)
+    days = [day] if day else sql.days(connection, rows)
+    known = sql.stored(contract, lake.paths(contract.table, days), source)
     doubts = sql.repeated(connection, rows, known) or heads
-    if plain and not doubts:
-        for path in paths:
-            yield _addition(connection, contract.table, path, day)
-        return
+    if day and loads[0].fast and not doubts:
+        return additions(connection, contract.table, dict.fromkeys(paths, day))
+    sql.forget(connection)
     if doubts:
-        copies = f"SELECT load_id, id, copies FROM read_parquet({literals(heads)})" if heads else "SELECT NULL AS load_id, NULL AS id, 0 AS copies WHERE false"
-        sql.examine(connection, contract, source, rows, copies)
+        sql.examine(connection, contract, source, rows, heads)
         for load_id, ids in sql.quarrels(connection, known, contract):
-            load = loads[order[load_id]]
-            sql.place(connection, relocate(connection, load, contract, ids))
+            sql.place(connection, relocate(connection, loads[order[load_id]], contract, ids))
         sql.judge(connection)
         _drop(connection, contract)
-    else:
-        connection.execute("CREATE OR REPLACE TEMP TABLE judged (filename VARCHAR, row BIGINT, id VARCHAR, verdict VARCHAR)")
-    target = folder / f"{contract.table}-{day}.parquet"
-    connection.execute(f"COPY ({sql.chosen(contract, rows)}) TO {literal(target)} (FORMAT parquet)")
-    yield _addition(connection, contract.table, target, day)
+    target = folder / contract.table / (day or "all")
+    return additions(connection, contract.table, sql.write_days(connection, sql.chosen(contract, rows), target))
 
 
 def _drop(connection: DuckDBPyConnection, contract: Contract) -> None:
@@ -104,16 +97,13 @@ def _drop(connection: DuckDBPyConnection, contract: Contract) -> None:
 
 def _settle_jobs(
     connection: DuckDBPyConnection, lake: Snapshot, loads: Sequence[Load], folder: Path
-) -> Iterable[Addition]:
+) -> list[Addition]:
     paths = [str(path) for load in loads for verdict in ("accepted", "waiting") for path in load.staged(JOB, verdict)]
     if not paths:
-        return
+        return []
     rows = sql.candidates(paths, {load.load_id: turn for turn, load in enumerate(loads)})
     everywhere = lake.paths(JOB.table)
-    birthdays = "SELECT job_id, created_at FROM read_parquet({}, hive_partitioning=false)".format(literals(everywhere))
-    if not everywhere:
-        birthdays = "SELECT NULL::VARCHAR AS job_id, NULL::TIMESTAMPTZ AS created_at WHERE false"
-    sql.settle_jobs(connection, rows, birthdays, sql.stored(JOB, everywhere, loads[0].source.name))
+    sql.settle_jobs(connection, rows, sql.birthdays(everywhere), sql.stored(JOB, everywhere, loads[0].source.name))
     connection.execute(
         "INSERT INTO dropped SELECT load_id, verdict, count(*) FROM settled WHERE verdict = 'duplicate' GROUP BY ALL"
     )
@@ -121,24 +111,20 @@ def _settle_jobs(
         """INSERT INTO late_refusals SELECT load_id, line, 'job', 'created_at', verdict FROM settled
         WHERE verdict IN ('unknown job', 'created_at changed')"""
     )
-    names = ", ".join(JOB.stored)
-    days = connection.execute("SELECT DISTINCT day::VARCHAR FROM settled WHERE verdict = 'accepted' ORDER BY 1").fetchall()
-    for (day,) in days:
-        target = folder / f"jobs-{day}.parquet"
-        connection.execute(
-            f"COPY (SELECT {names} FROM settled WHERE verdict = 'accepted' AND day = {literal(day)}) TO {literal(target)} (FORMAT parquet)"
-        )
-        yield _addition(connection, JOB.table, target, day)
+    accepted = f"SELECT {', '.join(JOB.stored)}, day FROM settled WHERE verdict = 'accepted'"
+    return additions(connection, JOB.table, sql.write_days(connection, accepted, folder / JOB.table))
 
 
-def _addition(connection: DuckDBPyConnection, table: str, path: Path, day: str = "") -> Addition:
-    rows, first, last = connection.execute(
-        f"SELECT count(*), min(load_id), max(load_id) FROM read_parquet({literal(path)})"
-    ).fetchall()[0]
-    return Addition(table, str(path), name_file(day), path.stat().st_size, rows, day, first or "", last or "")
+def additions(connection: DuckDBPyConnection, table: str, days: Mapping[str, str]) -> list[Addition]:
+    """Written files, each with its day, as additions to a table of the lake; those without rows are none."""
+    found = []
+    for path, count, first, last in sql.load_bounds(connection, list(days)):
+        day = days[path]
+        found.append(Addition(table, path, name_file(day), Path(path).stat().st_size, count, day, first or "", last or ""))
+    return found
 
 
-def _quarantine(connection: DuckDBPyConnection, loads: Sequence[Load], folder: Path) -> Iterable[Addition]:
+def _quarantine(connection: DuckDBPyConnection, loads: Sequence[Load], folder: Path) -> list[Addition]:
     """The refused records of the loads: those of staging, and those that only settling could tell."""
     found = [load.folder / "refused.parquet" for load in loads if load.quarantined]
     for load in loads:
@@ -159,10 +145,10 @@ def _quarantine(connection: DuckDBPyConnection, loads: Sequence[Load], folder: P
     target = folder / "quarantine.parquet"
     files = literals(str(path) for path in found)
     connection.execute(f"COPY (FROM read_parquet({files}) ORDER BY load_id, line) TO {literal(target)} (FORMAT parquet)")
-    return [_addition(connection, "quarantine", target)]
+    return additions(connection, "quarantine", {str(target): ""})
 
 
-def _released(connection: DuckDBPyConnection, loads: Sequence[Load], folder: Path) -> Addition:
+def _released(connection: DuckDBPyConnection, loads: Sequence[Load], folder: Path) -> list[Addition]:
     """Which lines of the quarantine the retries took: those that they did not refuse again."""
     selects = [
         f"""SELECT {literal(load.load_id)} AS load_id, of_load_id, of_line AS line FROM ({load.origin})
@@ -172,7 +158,7 @@ def _released(connection: DuckDBPyConnection, loads: Sequence[Load], folder: Pat
     ]
     target = folder / "released.parquet"
     connection.execute(f"COPY ({' UNION ALL '.join(selects)}) TO {literal(target)} (FORMAT parquet)")
-    return _addition(connection, "released", target)
+    return additions(connection, "released", {str(target): ""})
 
 
 def _ledger(
@@ -216,12 +202,12 @@ def _ledger(
     return rows
 
 
-def _ledger_file(connection: DuckDBPyConnection, ledger: Sequence[dict[str, object]], folder: Path) -> Addition:
+def _ledger_file(connection: DuckDBPyConnection, ledger: Sequence[dict[str, object]], folder: Path) -> list[Addition]:
     columns = ", ".join(f"{name} {kind}" for name, kind in LEDGER.items())
     connection.execute(f"CREATE OR REPLACE TEMP TABLE ledger ({columns})")
     marks = ", ".join("?" for _ in LEDGER)
     connection.executemany(f"INSERT INTO ledger VALUES ({marks})", [list(row.values()) for row in ledger])
     target = folder / "loads.parquet"
     connection.execute(f"COPY ledger TO {literal(target)} (FORMAT parquet)")
-    return _addition(connection, "loads", target)
+    return additions(connection, "loads", {str(target): ""})
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tidemill.settings import Source
     from tidemill.sources.files import BadLine, Portion
 
+LARGE_BYTES: Final = 128 << 20
 SHARED_RAW_BYTES: Final = 65_536
 """A longer text that several refused records share stands with the first of them only."""
 
@@ -75,6 +76,12 @@ class Load:
     def fast(self) -> bool:
         """Whether events and metrics are staged as they will lie in the lake, without their lines."""
         return self.format.native and self.layout is Layout.LINES
+
+    @property
+    def large(self) -> bool:
+        """Whether it is staged and settled day by day; a small one is settled in one go, with others."""
+        limit = LARGE_BYTES if self.portion is None or self.portion.compression == "none" else LARGE_BYTES // 8
+        return self.bytes >= limit
 
     @property
     def layout(self) -> Layout:
@@ -339,7 +346,7 @@ def _copy(connection: DuckDBPyConnection, load: Load, contract: Contract, given:
     line = "" if lean else ", line"
     found = connection.execute(
         f"COPY (SELECT {verdict} AS verdict, day, {columns}{line} FROM ({select})) TO {literal(target)} "
-        "(FORMAT parquet, PARTITION_BY (verdict, day), OVERWRITE_OR_IGNORE)"
+        f"(FORMAT parquet, PARTITION_BY ({'verdict, day' if load.large else 'verdict'}), OVERWRITE_OR_IGNORE)"
     ).fetchall()
     return int(found[0][0])
 
@@ -388,7 +395,7 @@ def relocate(connection: DuckDBPyConnection, load: Load, contract: Contract, ids
     select = contract_sql.checked(
         contract, given, source=source.name, load_id=load.load_id, timezone=source.timezone, id_prefix=source.id_prefix
     )
-    return f"SELECT load_id, id, {settle.content(contract)} AS content, line FROM ({select}) WHERE refusal IS NULL"
+    return f"SELECT load_id, day, id, {settle.content(contract)} AS content, line FROM ({select}) WHERE refusal IS NULL"
 
 
 def stage_head(connection: DuckDBPyConnection, load: Load) -> None:

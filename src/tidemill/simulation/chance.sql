@@ -2,7 +2,7 @@
 CREATE MACRO plan() AS getvariable('plan');
 
 -- One hash of one sum, because hash(a, b) only flips bits of hash(a): two purposes would then draw alike.
-CREATE MACRO bits(key, purpose) AS hash(key + (plan().seed + (hash(purpose) >> 4)::BIGINT));
+CREATE MACRO bits(key, purpose) AS hash(key + (getvariable('seed') + (hash(purpose) >> 4)::BIGINT));
 CREATE MACRO draw(key, purpose) AS (bits(key, purpose) >> 2)::BIGINT;
 CREATE MACRO roll(key, purpose) AS (bits(key, purpose) >> 11)::DOUBLE / 9007199254740992.0;
 CREATE MACRO normal(key, purpose) AS

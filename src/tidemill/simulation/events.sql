@@ -24,12 +24,11 @@ timed AS (
 )
 SELECT row, copy, tale, elapsed, happened, arrival
 FROM timed
-WHERE arrival >= $begins AND arrival < $ends
 ORDER BY arrival, row, copy;
 
 CREATE OR REPLACE TABLE arrivals AS
 WITH recalled AS (
-    SELECT due.*, unnest(bar) FROM (SELECT due.*, bars[1 + row % plan().slots] AS bar FROM due, book) AS due
+    SELECT due.*, unnest(bar) FROM (SELECT due.*, bars[1 + row % plan().slots] AS bar FROM due, book WHERE arrival >= $begins AND arrival < $ends) AS due
 ),
 cast_of AS (
     SELECT *,

@@ -1,29 +1,32 @@
 CREATE OR REPLACE TABLE candidates AS
 WITH numbered AS (
-    SELECT number * plan().jobs_told * plan().length // (plan().slots * plan().jobs) AS nth_told,
+    SELECT clock, jobs,
+        number * plan().jobs_told * plan().length // (plan().slots * plan().jobs) AS nth_told,
         number - (nth_told * plan().slots * plan().jobs + plan().jobs_told * plan().length - 1)
             // (plan().jobs_told * plan().length) AS beside,
-        jobs[1 + (nth_told + beside) % plan().jobs_told] AS job,
-        clock
+        nth_told // plan().jobs_told AS telling,
+        1 + (nth_told + beside) % plan().jobs_told AS script
     FROM range($first, $last) AS numbers(number), book
 ),
-told AS (
-    SELECT job,
-        nth_told // plan().jobs_told * plan().stories + job.story + (beside << 33) AS tale,
-        begins_at(clock, moment_of(tale, nth_told // plan().jobs_told * plan().slots + job.first_slot)) AS created_at,
-        1e6 * slowness(tale, job.seconds, created_at) AS slowed
-    FROM numbered
+begun AS (
+    SELECT script, job,
+        telling * plan().stories + job.story + (beside << 33) AS tale,
+        begins_at(clock, moment_of(tale, telling * plan().slots + job.first_slot)) AS created_at
+    FROM (SELECT *, jobs[script] AS job FROM numbered)
 ),
-timed AS (
-    SELECT tale, job.kind AS kind, job.steps AS steps, unnest(job.life) AS seen,
-        created_at,
+told AS (
+    SELECT script, tale, created_at, unnest(range(1, len(job.life) + 1)) AS sight,
+        1e6 * slowness(tale, job.seconds, created_at) AS slowed,
         created_at + (slowed * job.pause)::BIGINT AS started_at,
         started_at + (slowed * job.pace * (job.length + 0.5))::BIGINT AS completed_at
-    FROM told
-),
-observed AS MATERIALIZED (
-    SELECT * EXCLUDE (seen), seen.*, tale * 8 + seen.stage AS row,
-        CASE seen.event
+    FROM begun
+)
+SELECT script, sight, tale, tale * 8 + sight AS row, created_at, started_at, completed_at FROM told;
+
+CREATE OR REPLACE TABLE due AS
+WITH seen AS MATERIALIZED (
+    SELECT candidates.*,
+        CASE jobs[script].life[sight].event
             WHEN 'created' THEN created_at
             WHEN 'queued' THEN created_at + (started_at - created_at) // 4
             WHEN 'started' THEN started_at
@@ -31,29 +34,29 @@ observed AS MATERIALIZED (
             WHEN 'resumed' THEN started_at + (completed_at - started_at) // 2
             WHEN 'deleted' THEN completed_at + (3.6e9 * roll(tale, 'deleted'))::BIGINT
             ELSE completed_at END AS observed_at
-    FROM timed
-    WHERE one_in(tale, seen.chance, seen.share) AND observed_at < plan().until
+    FROM candidates, book
+    WHERE one_in(tale, jobs[script].life[sight].chance, jobs[script].life[sight].share) AND observed_at < plan().until
+),
+copied AS (
+    SELECT *, 0 AS copy FROM seen
+    UNION ALL SELECT *, 1 FROM seen WHERE is_repeated(row)
+    UNION ALL SELECT *, 2 FROM seen WHERE row % 5000 = 0
 )
-SELECT *, 0 AS copy FROM observed
-UNION ALL SELECT *, 1 FROM observed WHERE is_repeated(row)
-UNION ALL SELECT *, 2 FROM observed WHERE row % 5000 = 0;
-
-CREATE OR REPLACE TABLE due AS
 SELECT *, postponed(observed_at, delay(row) + CASE copy WHEN 1 THEN 3.6e9 * roll(row, 'again') ELSE 0 END) AS arrival
-FROM candidates
-WHERE arrival >= $begins AND arrival < $ends
+FROM copied
 ORDER BY arrival, row, copy;
 
 CREATE OR REPLACE TABLE arrivals AS
 WITH known AS (
-    SELECT *,
+    SELECT due.*, job.kind AS kind, job.steps AS steps, job.life[sight].event AS event,
+        pick(row, 'status', job.life[sight].spellings) AS status,
         draw(tale, 'workflow') % plan().workflows AS workflow,
         owner_of(workflow) AS person,
         event = 'created' OR (event = 'ended' AND NOT one_in(tale, 'told', 0.7)) AS is_whole
-    FROM due
+    FROM (SELECT due.*, jobs[script] AS job FROM due, book WHERE arrival >= $begins AND arrival < $ends) AS due
 )
 SELECT CASE WHEN copy = 2 THEN broken_job(row, tale, created_at) ELSE concat(
-    '{"record":"job","job_id":"j-', code(tale, 'job'), '","status":"', pick(row, 'status', spellings), '"',
+    '{"record":"job","job_id":"j-', code(tale, 'job'), '","status":"', status, '"',
     CASE WHEN event = 'queued' OR NOT one_in(row, 'unobserved', 0.03)
         THEN concat(',"observed_at":"', stamp(observed_at), '"') END,
     CASE WHEN is_whole THEN concat(

@@ -97,8 +97,9 @@ FROM words
 GROUP BY story, kind, is_job, first_slot, pause, pace, length;
 
 -- The score with what its story takes.
+CREATE TYPE event_type AS ENUM (SELECT DISTINCT type FROM words ORDER BY type);
 CREATE TABLE bars AS
-SELECT score.* RENAME (name AS word), stories.seconds,
+SELECT score.* REPLACE (type::event_type AS type) RENAME (name AS word), stories.seconds,
     concat(',"type":"', type, '"', CASE WHEN type IN ('step', 'validation', 'log') THEN concat(',"name":"', name, '"') END)
         AS headline
 FROM score JOIN stories USING (story);

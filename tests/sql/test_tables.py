@@ -1,0 +1,241 @@
+"""Every table's select, by the cases beside it: rows in, rows expected.
+
+`tests/sql/tables/<family>/<table>.toml` holds `columns`, the table's columns as the dictionary lists them
+(`stats(x)` and `pct(x)` for those that they stand for); `empty`, the rows that come of nothing, where there
+are any; and `case`s: a sentence, the rows of `events`, `jobs`, `metrics`, `prices` or another table, and the
+expected rows in order. A column that an expected row leaves out is not compared; "NULL" is no value.
+A table that the select reads is built by its own select from the case's rows, and gets the case's own rows.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import tomllib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+import sqlglot
+
+from tidemill import records
+from tidemill.engines import duckdb as engine
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+
+Row = dict[str, Any]
+
+CASES: Final = Path(__file__).parent / "tables"
+SELECTS: Final = {path.stem: path for path in sorted((CASES.parents[2] / "sql" / "tables").glob("*/*.sql"))}
+PRICES: Final = {
+    "provider": "VARCHAR",
+    "model": "VARCHAR",
+    "valid_from": "TIMESTAMP WITH TIME ZONE",
+    "input_per_1m_usd": "DOUBLE",
+    "output_per_1m_usd": "DOUBLE",
+}
+INPUTS: Final = {contract.table: contract.stored for contract in records.CONTRACTS.values()} | {"prices": PRICES}
+INSTANT_OF: Final = {contract.table: contract.day_of for contract in records.CONTRACTS.values()}
+SHORTHANDS: Final = {
+    "pct": ("p50_", "p95_", "p99_"),
+    "stats": ("count_", "total_", "avg_", "min_", "max_", "p50_", "p95_", "p99_"),
+}
+TEXTS: Final = {
+    column.name
+    for contract in records.CONTRACTS.values()
+    for column in contract.columns
+    if column.type in {records.Type.TEXT, records.Type.LABELS}
+}
+TYPES: Final = (
+    (r"count_\w+", "BIGINT"),
+    (r"day|week_start|month_start", "DATE"),
+    (r"hour|as_of|\w+_at", "TIMESTAMP WITH TIME ZONE"),
+    (r"\w+_(ms|seconds|usd|rate|share|value)|\w+_per_\w+|increase", "DOUBLE"),
+    ("|".join(TEXTS), "VARCHAR"),
+    (r"\w+", "BIGINT"),
+)
+DAY: Final = dt.datetime(2026, 2, 11, tzinfo=dt.UTC)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Rows in and rows expected, in a sentence."""
+
+    table: str
+    name: str
+    expected: list[Row]
+    timezone: str = "UTC"
+    as_of: dt.datetime = DAY
+    window_hours: int = 24
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """The sentence, after the table that it is about."""
+        return f"{self.table}: {self.name}"
+
+
+def file_of(table: str) -> dict[str, Any]:
+    """What the file of a table's cases says."""
+    return tomllib.loads((CASES / SELECTS[table].parent.name / f"{table}.toml").read_text("utf-8"))
+
+
+def cases_of(table: str) -> list[Case]:
+    """The cases of a table; what is no option of a case is a relation's rows."""
+    options = Case.__dataclass_fields__.keys() - {"rows", "table"}
+    return [
+        Case(
+            table,
+            **{key: value for key, value in case.items() if key in options},
+            rows={key: value for key, value in case.items() if key not in options},
+        )
+        for case in file_of(table)["case"]
+    ]
+
+
+def sort_of(table: str) -> list[str]:
+    """The columns of a header's sort."""
+    header = re.search(r"^-- sort: (.+)$", SELECTS[table].read_text("utf-8"), re.MULTILINE)
+    assert header
+    return header[1].split(", ")
+
+
+def columns_of(table: str) -> list[str]:
+    """The columns that the dictionary gives a table, in its order."""
+    names: list[str] = []
+    for column in file_of(table)["columns"]:
+        word, _, rest = column.partition("(")
+        names += [prefix + rest.rstrip(")") for prefix in SHORTHANDS[word]] if rest else [word]
+    return names
+
+
+def type_of(column: str) -> str:
+    """The type that the dictionary's rules give a column."""
+    return next(sql for pattern, sql in TYPES if re.fullmatch(pattern, column))
+
+
+def relations_of(table: str) -> set[str]:
+    """The relations that a table's select reads."""
+    select = sqlglot.parse_one(SELECTS[table].read_text("utf-8"), dialect="duckdb")
+    named = {relation.name for relation in select.find_all(sqlglot.exp.Table)}
+    return named - {cte.alias for cte in select.find_all(sqlglot.exp.CTE)}
+
+
+def insert(connection: DuckDBPyConnection, relation: str, rows: list[Row]) -> None:
+    """Add rows to a relation; the columns that a row leaves out are NULL."""
+    names = sorted({name for row in rows for name in row})
+    if names:
+        values = [[row.get(name) for name in names] for row in rows]
+        marks = ", ".join("?" * len(names))
+        connection.executemany(f'INSERT INTO "{relation}" ({", ".join(names)}) VALUES ({marks})', values)
+
+
+def bind(connection: DuckDBPyConnection, table: str, rows: Mapping[str, list[Row]], day: dt.date | None) -> None:
+    """Give a table's select the relations that it reads, cut to one local day if one is asked for."""
+    for relation in relations_of(table):
+        given = rows.get(relation, [])
+        if relation in INPUTS:
+            columns = ", ".join(f'"{name}" {sql}' for name, sql in INPUTS[relation].items())
+            connection.execute(f"CREATE TEMP TABLE all_{relation} ({columns})")
+            blank = {"attributes": "{}"} if "attributes" in INPUTS[relation] else {}
+            insert(connection, f"all_{relation}", [blank | row for row in given])
+            cut = f"WHERE local_day({INSTANT_OF[relation]}) = DATE '{day}'" if day and relation in INSTANT_OF else ""
+            connection.execute(f"CREATE TEMP VIEW {relation} AS FROM all_{relation} {cut}")
+        else:
+            bind(connection, relation, rows, day)
+            connection.execute(f"CREATE TEMP TABLE {relation} AS {SELECTS[relation].read_text('utf-8')}")
+            insert(connection, relation, given)
+
+
+def build(case: Case, connection: DuckDBPyConnection, day: dt.date | None = None) -> DuckDBPyRelation:
+    """The table that comes of a case's rows, in the order of its header's sort."""
+    bind(connection, case.table, case.rows, day)
+    parameters = {"window_hours": case.window_hours, "as_of": case.as_of}
+    select = SELECTS[case.table].read_text("utf-8")
+    return engine.run(connection, select, parameters).order(", ".join(sort_of(case.table)))
+
+
+def rows_of(case: Case, day: dt.date | None = None) -> list[Row]:
+    """The rows that come of a case, in a database of their own."""
+    with engine.connect(timezone=case.timezone, threads=1) as connection:
+        relation = build(case, connection, day)
+        names = relation.columns
+        return [dict(zip(names, row, strict=True)) for row in relation.fetchall()]
+
+
+def check(found: list[Row], expected: list[Row]) -> None:
+    """Compare the columns that are expected; doubles to twelve digits."""
+    assert len(found) == len(expected), found
+    for got, row in zip(found, expected, strict=True):
+        wanted = {name: None if value == "NULL" else value for name, value in row.items()}
+        assert {name: got[name] for name in wanted} == pytest.approx(wanted, rel=1e-12, abs=0)
+
+
+ALL: Final = [case for table in SELECTS for case in cases_of(table)]
+each_case = pytest.mark.parametrize("case", ALL, ids=[case.id for case in ALL])
+each_table = pytest.mark.parametrize("table", SELECTS)
+
+
+@each_case
+def test_rows_in_give_the_rows_expected(case: Case) -> None:
+    """What a case's sentence says is so."""
+    check(rows_of(case), case.expected)
+
+
+@each_case
+def test_the_order_of_rows_changes_no_bit(case: Case) -> None:
+    """The same records in reverse give the same table, doubles bit for bit."""
+    backwards = {relation: rows[::-1] for relation, rows in case.rows.items()}
+    assert repr(rows_of(replace(case, rows=backwards))) == repr(rows_of(case))
+
+
+@each_case
+def test_days_built_one_by_one_are_the_days_built_at_once(case: Case) -> None:
+    """A period table's rows of a day come of that day's records alone, however many are bound."""
+    if "-- partition: day" not in SELECTS[case.table].read_text("utf-8"):
+        return
+    with engine.connect(timezone=case.timezone, threads=1) as connection:
+        build(case, connection)
+        (relation,) = relations_of(case.table) - {"prices"}
+        found = connection.sql(f"SELECT DISTINCT local_day({INSTANT_OF[relation]}) FROM {relation}").fetchall()
+    apart = [row for (day,) in found for row in rows_of(case, day)]
+    assert sorted(map(repr, apart)) == sorted(map(repr, rows_of(case)))
+
+
+@each_table
+def test_nothing_comes_of_nothing(table: str) -> None:
+    """Without records a table is empty, unless its cases say what it has then."""
+    check(rows_of(Case(table, "nothing", [])), file_of(table).get("empty", []))
+
+
+@each_table
+def test_columns_are_those_of_the_dictionary(table: str) -> None:
+    """Their names, order and types are as the dictionary says, and one case expects every one of them."""
+    names = columns_of(table)
+    with engine.connect(threads=1) as connection:
+        relation = build(Case(table, "nothing", []), connection)
+        assert relation.columns == names
+        assert list(map(str, relation.types)) == [type_of(name) for name in names]
+    assert any(list(row) == names for case in cases_of(table) for row in case.expected)
+
+
+@each_table
+def test_every_column_is_explained(table: str) -> None:
+    """The header says what the table is, and a comment after each column what that is."""
+    text = SELECTS[table].read_text("utf-8")
+    assert re.match(r"-- \S.*\.\n-- grain: \S.*\n-- partition: \S.*\n(-- windows: \S.*\n)?-- sort: \S.*\n\n\S", text)
+    select = sqlglot.parse_one(text, dialect="duckdb")
+    assert isinstance(select, sqlglot.exp.Select)
+    assert [column.alias_or_name for column in select.selects if not column.comments] == []
+    assert set(sort_of(table)) <= set(columns_of(table))
+
+
+def test_every_case_belongs_to_a_table() -> None:
+    """A file of cases stands where its table's select stands."""
+    cases = {path.relative_to(CASES).with_suffix("") for path in CASES.glob("*/*.toml")}
+    assert cases == {Path(path.parent.name, table) for table, path in SELECTS.items()}
