@@ -15,10 +15,14 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+LISTED: Final = 20
+"""How many known names an error lists when none is near."""
 
 
 class TidemillError(Exception):
@@ -38,7 +42,8 @@ class UsageError(TidemillError):
         """Name the nearest known one: `there is no table "activity_hourli"; did you mean "activity_hourly"?`."""
         names = sorted(known)
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f'did you mean "{near[0]}"?' if near else f"there are: {', '.join(names) or 'none'}"
+        listed = ", ".join(names[:LISTED]) + (", …" if len(names) > LISTED else "")
+        hint = f'did you mean "{near[0]}"?' if near else f"there are: {listed or 'none'}"
         return cls(f'there is no {what} "{name}"; {hint}')
 
 

@@ -36,6 +36,7 @@ HERE = Path(__file__).parent
 pytestmark = [
     pytest.mark.skipif(not DATA.is_dir(), reason=f"no real data: {DATA} is missing (TIDEMILL_REAL_DATA says where)"),
     pytest.mark.xdist_group("real_data"),
+    pytest.mark.slow,
 ]
 
 
@@ -312,9 +313,9 @@ def test_a_million_samples_have_their_average_by_benchmark_and_machine(mill: Tid
     )
 
 
-def test_a_second_ingest_accepts_nothing(mill: Tidemill) -> None:
-    """The same files again are known: not one record is added, and no load either."""
+def test_a_second_run_accepts_nothing_and_builds_nothing(mill: Tidemill) -> None:
+    """The same files again are known: not one record is added, no load, and no partition is stale."""
     before = row(mill, "SELECT count(*), sum(accepted) FROM lake.loads")
     mill.ingest()
-    mill.build()
+    assert not mill.build()
     assert row(mill, "SELECT count(*), sum(accepted) FROM lake.loads") == before

@@ -5,8 +5,8 @@
 
 SELECT
     session_id,  -- the session
-    earliest(user_id, first_at) AS user_id,  -- the first user that its events name, the smallest of equally early ones
-    earliest(project, first_at) AS project,  -- the first project that its events name, likewise
+    earliest(user_id, first_at) AS user_id,  -- the first that its events name; of equally early ones the smallest
+    earliest(project, first_at) AS project,  -- likewise
     min(first_at) AS started_at,  -- its first event
     max(last_at) AS ended_at,  -- its last event
     elapsed_seconds(min(first_at), max(last_at)) AS duration_seconds,  -- ended_at - started_at

@@ -6,8 +6,8 @@
 SELECT
     local_day(timestamp) AS day,  -- the local date
     job_id,  -- the job that the events name
-    earliest(workflow_id, timestamp) AS workflow_id,  -- the first workflow that they name, the smallest of equally early ones
-    earliest(user_id, timestamp) AS user_id,  -- the first user that they name, likewise
+    earliest(workflow_id, timestamp) AS workflow_id,  -- the first that they name; of equally early ones the smallest
+    earliest(user_id, timestamp) AS user_id,  -- likewise
     count(*) FILTER (WHERE type = 'step') AS steps,  -- attempts of steps that ended
     count(*) FILTER (WHERE type = 'step' AND success) AS completed_steps,  -- of those, the ones that succeeded
     count(*) FILTER (WHERE type = 'step' AND duration_ms > 0) AS timed_steps,  -- of those, the ones that took time

@@ -1,4 +1,4 @@
--- The jobs created on each day, by workflow and user: what became of them, how long they waited and ran, what they cost.
+-- The jobs created on each day, by workflow and user: what became of them, how long they took, what they cost.
 -- grain: day, workflow_id, user_id
 -- partition: day
 -- sort: day, workflow_id, user_id
@@ -10,7 +10,8 @@ WITH timed_jobs AS (
         user_id,
         status,
         cost_usd,
-        CASE WHEN status IN ('completed', 'failed') THEN elapsed_seconds(started_at, completed_at) END AS duration_seconds,
+        CASE WHEN status IN ('completed', 'failed') THEN elapsed_seconds(started_at, completed_at) END
+            AS duration_seconds,
         elapsed_seconds(coalesce(scheduled_at, created_at), started_at) AS queue_seconds
     FROM jobs
 )

@@ -98,7 +98,7 @@ SELECT
     whole_sum(total_tokens) AS total_tokens,  -- tokens in all
     exact_sum(cost_usd) AS cost_usd,  -- the sum of the known costs
     exact_sum(estimated_cost_usd) AS estimated_cost_usd,  -- the same, with tokens x price where the cost is not known
-    count(*) FILTER (WHERE estimated_cost_usd IS NULL) AS unpriced_requests,  -- requests with neither a cost nor a price
+    count(*) FILTER (WHERE estimated_cost_usd IS NULL) AS unpriced_requests,  -- with neither a cost nor a price
     count(ttft_ms) AS count_ttft_ms,  -- how many times to the first token are known
     exact_sum(ttft_ms) AS total_ttft_ms,  -- the sum of the known times to the first token
     exact_sum(ttft_ms) / count(ttft_ms) AS avg_ttft_ms,  -- the mean of the known times to the first token

@@ -50,8 +50,10 @@ def _typed(column: Column, timezone: str) -> str:
             return instant(text, timezone)
         case Type.INTEGER:
             return f"CASE WHEN TRY_CAST({text} AS DOUBLE) = TRY_CAST({text} AS BIGINT) THEN TRY_CAST({text} AS BIGINT) END"
-        case Type.DOUBLE | Type.BOOLEAN:
-            return f"TRY_CAST({text} AS {column.type.sql})"
+        case Type.DOUBLE:
+            return f"TRY_CAST({text} AS DOUBLE) + 0.0"  # never -0.0, which equals 0.0 and yet is another double
+        case Type.BOOLEAN:
+            return f"TRY_CAST({text} AS BOOLEAN)"
         case Type.LABELS:
             return f"sorted_labels({text})"
         case Type.TEXT:

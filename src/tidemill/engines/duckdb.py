@@ -88,7 +88,7 @@ def macros(timezone: str = "UTC") -> str:
     else:
         _check_timezone(timezone)
         clock = _ZONE_CLOCK.format(zone=literal(timezone))
-    return "".join((clock, _CALENDAR, _SUMS, _ORDER, _MEANINGS))
+    return clock + _CALENDAR + _SUMS + _ORDER + _MEANINGS
 
 
 def connect(
@@ -105,14 +105,17 @@ def connect(
         UsageError: there is no such timezone.
     """
     definitions = macros(timezone)
-    config = {
+    config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
-        "memory_limit": memory_limit,
-        "threads": threads,
-        "temp_directory": temp_directory and str(temp_directory),
     }
-    connection = duckdb.connect(database, config={name: value for name, value in config.items() if value is not None})
+    if memory_limit is not None:
+        config["memory_limit"] = memory_limit
+    if threads is not None:
+        config["threads"] = threads
+    if temp_directory is not None:
+        config["temp_directory"] = str(temp_directory)
+    connection = duckdb.connect(database, config=config)
     connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false;" + definitions)
     return connection
 

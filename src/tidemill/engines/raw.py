@@ -10,10 +10,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tidemill.engines.quoting import identifier, literal
+from tidemill.engines.quoting import identifier, literal, literals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from duckdb import DuckDBPyConnection
 
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 DELIMITER: Final = "\x01"
 """Cannot occur in JSON text: a line that holds it is not JSON, and never reaches this reader."""
 MAX_LINE_BYTES: Final = 16 << 20
+
+SAMPLE: Final = 10_000
+"""How many records are looked at to tell which columns a file has."""
+_NO_OBJECT = "CASE WHEN starts_with(raw, '{') THEN false ELSE NOT starts_with(ltrim(raw, ' \t\r\n'), '{') END"
 
 _BLANK = "(raw IS NULL OR (raw < '!' AND trim(raw, ' \t\r') = ''))"
 
@@ -137,33 +141,52 @@ def kinds(numbered: str) -> str:
     )
 
 
-def native_objects(contract: Contract, numbered: str, *, timestamp: str | None) -> str:
+def native_objects(
+    contract: Contract, numbered: str, *, timestamp: str | None, present: Collection[str] | None = None
+) -> str:
     """Native JSON objects as what `contract.checked` reads: a text column for each of the contract's columns.
 
-    The fields that no column takes become `attributes`; whether there are any is told by counting keys.
+    The fields that no column takes become `attributes`; whether there are any is told by counting keys. Only the
+    columns that are `present` are looked for, if that is given: a field of another column then lands in `attributes`.
     """
-    names = (*contract.names, "attributes", "record")
+    columns = [name for name in contract.names if present is None or name in present]
+    names = (*columns, "attributes", "record")
     shape = json.dumps(dict.fromkeys(names, "VARCHAR"))
-    taken = " + ".join(f"CAST(object.{identifier(name)} IS NOT NULL AS UTINYINT)::USMALLINT" for name in names)
+    taken = " + ".join(f"CAST(object.{identifier(name)} IS NOT NULL AS UTINYINT)" for name in names)
     others = f"json_merge_patch(raw, {literal(json.dumps(dict.fromkeys(names)))})"
     given = "object.attributes"
     attributes = (
-        f"CASE WHEN object IS NULL OR NOT starts_with(ltrim(raw, ' \t\r\n'), '{{') THEN NULL "
+        f"CASE WHEN object IS NULL OR {_NO_OBJECT} THEN NULL "
         f"WHEN len(json_keys(raw)) = {taken} THEN {given} "
         f"WHEN {given} IS NULL THEN CAST({others} AS VARCHAR) "
         f"WHEN coalesce(TRY(json_type({given})), '') <> 'OBJECT' THEN {given} "
         f"ELSE CAST(json_merge_patch({given}, {others}) AS VARCHAR) END"
     )
-    columns = ", ".join(f"{_given(contract, name, timestamp)} AS {identifier(name)}" for name in contract.names)
+    values = {name: f"object.{identifier(name)}" if name in columns else "NULL::VARCHAR" for name in contract.names}
+    selected = ", ".join(
+        f"{_default(contract, name, value, timestamp)} AS {identifier(name)}" for name, value in values.items()
+    )
     problem = (
-        "CASE WHEN object IS NULL THEN 'not JSON' "
-        "WHEN NOT starts_with(ltrim(raw, ' \t\r\n'), '{') THEN 'not an object' "
+        f"CASE WHEN object IS NULL THEN 'not JSON' WHEN {_NO_OBJECT} THEN 'not an object' "
         f"WHEN object.record <> {literal(contract.record)} THEN 'its record is not {contract.record}' END"
     )
     return (
-        f"SELECT line, raw, {columns}, {attributes} AS attributes, {problem} AS problem, strlen(raw) AS raw_bytes "
+        f"SELECT line, raw, {selected}, {attributes} AS attributes, {problem} AS problem, strlen(raw) AS raw_bytes "
         f"FROM (SELECT line, raw, TRY(json_transform(raw, {literal(shape)})) AS object FROM ({numbered}))"
     )
+
+
+def keys(numbered: str) -> str:
+    """The select of the keys that the first records have."""
+    first = f"SELECT raw FROM ({numbered}) LIMIT {SAMPLE}"
+    return f"SELECT DISTINCT unnest(TRY(json_keys(raw))) FROM ({first})"
+
+
+def overlooked(paths: Iterable[str], names: Iterable[str]) -> str:
+    """The select of a row for each staged record whose attributes hold a field that a column should have taken."""
+    rows = f"SELECT attributes FROM read_parquet({literals(paths)}, hive_partitioning=false, union_by_name=true)"
+    found = f"list_has_any(TRY(json_keys(attributes)), {literals(names)})"
+    return f"SELECT 1 FROM ({rows}) WHERE CASE WHEN attributes <> '{{}}' THEN {found} END LIMIT 1"
 
 
 def native_columns(contract: Contract, columns: Columns, *, timestamp: str | None) -> str:
@@ -199,10 +222,6 @@ def formatted(contract: Contract, select: str, types: Mapping[str, str], *, time
     return (
         f"SELECT line, NULL::VARCHAR AS raw, {selected}, NULL::VARCHAR AS problem, NULL::BIGINT AS raw_bytes FROM ({select})"
     )
-
-
-def _given(contract: Contract, name: str, timestamp: str | None) -> str:
-    return _default(contract, name, f"object.{identifier(name)}", timestamp)
 
 
 def _default(contract: Contract, name: str, value: str, timestamp: str | None) -> str:

@@ -21,7 +21,7 @@ CREATE MACRO moment_of(story, place) AS
     least(place, plan().length - 1) / plan().length * (1 - plan().jitter) + plan().jitter * roll(story, 'moment');
 CREATE MACRO begins_at(clock, moment) AS
     clock[1 + floor(moment * plan().steps)::BIGINT].instant
-    + (clock[1 + floor(moment * plan().steps)::BIGINT].lasts * (moment * plan().steps % 1))::BIGINT;
+    + floor(clock[1 + floor(moment * plan().steps)::BIGINT].lasts * (moment * plan().steps % 1))::BIGINT;
 -- How many times slower than its script a story runs; none takes over 8 hours or goes on after the period's end.
 CREATE MACRO slowness(story, seconds, begins) AS least(
     lognormal(story, 'slowness', 0.8, 0.7) * pareto(story, 'tail', 1.7),
@@ -36,8 +36,4 @@ CREATE MACRO has_id(key) AS NOT one_in(key, 'nameless', 0.02);
 CREATE MACRO stamp(instant) AS strftime(make_timestamp(instant), '%Y-%m-%dT%H:%M:%S.%gZ');
 CREATE MACRO local_stamp(instant) AS
     strftime(make_timestamp(instant + 7200000000), '%Y-%m-%dT%H:%M:%S.%g+02:00');
--- A field of a JSON object, after another one. `plain` takes values that need no escaping. A null makes no field.
-CREATE MACRO plain(name, value) AS (',"' || name || '":"') || value || '"';
-CREATE MACRO bare(name, value) AS (',"' || name || '":') || value;
-CREATE MACRO free(name, value) AS (',"' || name || '":') || to_json(value);
 CREATE MACRO decimals(value) AS value::DECIMAL(18, 3)::VARCHAR;

@@ -1,3 +1,4 @@
+-- Row by row the score is played again and again; `tale` numbers the stories through all tellings.
 CREATE OR REPLACE TABLE candidates AS
 WITH rows AS (
     SELECT row FROM range($first, $last) AS rows(row) WHERE row >= $recent OR is_late(row)
@@ -16,24 +17,27 @@ WITH told AS (
 timed AS (
     SELECT row, copy, tale,
         begins_at(clock, moment) AS begins,
-        slowness(tale, bar.seconds, begins)
-            * (bar.pause * bar.turn + bar.pace * (bar.position + roll(row, 'pace'))) AS elapsed,
-        begins + (1e6 * elapsed)::BIGINT AS happened,
+        slowness(tale, bar.seconds, begins) AS slowed,
+        slowed * (bar.pause * bar.turn + bar.pace * (bar.position + roll(row, 'pace'))) AS elapsed,
+        begins + floor(1e6 * elapsed)::BIGINT AS happened,
         postponed(happened, delay(row) + CASE copy WHEN 1 THEN 3.6e9 * roll(row, 'again') ELSE 0 END) AS arrival
     FROM told
 )
-SELECT row, copy, tale, elapsed, happened, arrival
+SELECT row, copy, tale, slowed, elapsed, happened, arrival
 FROM timed
 ORDER BY arrival, row, copy;
 
 CREATE OR REPLACE TABLE arrivals AS
 WITH recalled AS (
-    SELECT due.*, unnest(bar) FROM (SELECT due.*, bars[1 + row % plan().slots] AS bar FROM due, book WHERE arrival >= $begins AND arrival < $ends) AS due
+    SELECT * EXCLUDE (bar), unnest(bar)
+    FROM (SELECT due.*, bars[1 + row % plan().slots] AS bar FROM due, book WHERE arrival >= $begins AND arrival < $ends)
 ),
-cast_of AS (
+events AS (
     SELECT *,
         kind IN ('chat', 'agent') AS is_session,
         CASE WHEN kind = 'service' THEN -row - 1 ELSE tale END AS who,
+        CASE WHEN is_session THEN tale * 64 + turn ELSE -row - 1 END AS request,
+        CASE WHEN is_job THEN tale ELSE row END AS trouble,
         CASE WHEN is_job OR type = 'workflow_updated' THEN draw(who, 'workflow') % plan().workflows END AS workflow,
         CASE WHEN is_session AND one_in(who, 'nobody', 0.04) THEN NULL
             WHEN type IN ('session_start', 'session_end', 'workflow_updated')
@@ -43,8 +47,9 @@ cast_of AS (
         roll(row, 'outcome') AS luck,
         CASE WHEN fails OR luck < failures THEN false WHEN luck >= failures + unknowns THEN true END AS success,
         CASE WHEN median_ms IS NULL OR one_in(row, 'untimed', 0.01) THEN NULL
-            ELSE lognormal(row, 'duration', median_ms, spread) + CASE type WHEN 'llm_request' THEN wait(row, word) ELSE 0 END
-            END AS duration_ms,
+            WHEN is_job AND type = 'step' THEN 1000 * slowed * pace * (0.2 + 0.75 * roll(row, 'duration'))
+            WHEN type = 'llm_request' THEN first_token(row, word) + lognormal(row, 'duration', median_ms, spread)
+            ELSE lognormal(row, 'duration', median_ms, spread) END AS duration_ms,
         CASE WHEN input IS NOT NULL THEN lognormal(row, 'input', input, 0.8)::BIGINT END AS input_tokens,
         CASE WHEN input IS NOT NULL THEN lognormal(row, 'output', output, 0.9)::BIGINT END AS output_tokens
     FROM recalled
@@ -62,23 +67,24 @@ SELECT make_timestamp(arrival)::DATE AS day, CASE WHEN copy = 2 THEN broken_even
         ELSE project_of(person) END) END,
     CASE type
         WHEN 'step' THEN concat(
-            CASE WHEN NOT is_job THEN concat(',"request_id":"r-', code(tale * 64 + turn, 'request'), '"')
+            CASE WHEN NOT is_job THEN concat(',"request_id":"r-', code(request, 'request'), '"')
                 WHEN one_in(row, 'definition', 0.5) THEN concat(',"workflow_id":"w-', workflow, '"') END,
             CASE success WHEN true THEN ',"status":"completed"' WHEN false THEN ',"status":"failed"' END,
             CASE WHEN input IS NOT NULL THEN concat(
-                ',"input_tokens":', input_tokens, ',"output_tokens":', output_tokens, ',"cost_usd":',
-                CASE word WHEN 'synthesis' THEN price(tale, input_tokens, output_tokens) ELSE dollars(2e-8 * input_tokens) END)
+                ',"input_tokens":', input_tokens, ',"output_tokens":', output_tokens, 
+                ',"cost_usd":' || CASE word WHEN 'synthesis' THEN price_of(tale, input_tokens, output_tokens)
+                    ELSE dollars(2e-8 * input_tokens) END)
             WHEN word = 'train' THEN concat(',"cost_usd":', dollars(lognormal(row, 'cost', 0.4, 0.8))) END)
         WHEN 'function_call' THEN concat(
             tracked(row), ',"overhead_ms":', decimals(lognormal(row, 'overhead', 0.08, 0.6)),
             CASE WHEN NOT success THEN failure(row) END)
         WHEN 'llm_request' THEN concat(
-            ',"request_id":"r-', code(CASE WHEN is_session THEN tale * 64 + turn ELSE -row - 1 END, 'request'), '"',
+            ',"request_id":"r-', code(request, 'request'), '"',
             assistant_of(tale), model_of(tale), ',"ttft_ms":' || decimals(ttft(row, word)),
             ',"input_tokens":', input_tokens, ',"output_tokens":', output_tokens,
             CASE WHEN one_in(row, 'total', 0.5) THEN concat(',"total_tokens":', input_tokens + output_tokens) END,
             CASE word WHEN 'hit' THEN ',"cost_usd":0,"cached":true'
-                ELSE concat(',"cost_usd":' || price(tale, input_tokens, output_tokens),
+                ELSE concat(',"cost_usd":' || price_of(tale, input_tokens, output_tokens),
                     CASE word WHEN 'miss' THEN ',"cached":false' END) END)
         WHEN 'tool_use' THEN tool_of(row)
         WHEN 'validation' THEN CASE success WHEN true THEN ',"status":"passed"' WHEN false THEN ',"status":"failed"'
@@ -86,13 +92,13 @@ SELECT make_timestamp(arrival)::DATE AS day, CASE WHEN copy = 2 THEN broken_even
         WHEN 'log' THEN concat(',"workflow_id":"w-', workflow, '"')
         WHEN 'question' THEN concat(asked_of(tale), ',"text":"', question(row), '"')
         WHEN 'session_end' THEN concat(',"duration_ms":', decimals(1000 * elapsed))
-        WHEN 'error_occurred' THEN concat(category_of(row), failure(row))
+        WHEN 'error_occurred' THEN concat(category_of(trouble), failure(trouble))
         WHEN 'document_retrieved' THEN concat(
             ',"document_id":"d-', favoured(row, 'document', plan().documents),
-            '","request_id":"r-', code(tale * 64 + turn, 'request'), '"')
+            '","request_id":"r-', code(request, 'request'), '"')
         WHEN 'document_updated' THEN document_updated(row, favoured(row, 'document', plan().documents))
         WHEN 'rerank' THEN concat(
-            ',"request_id":"r-', code(tale * 64 + turn, 'request'),
+            ',"request_id":"r-', code(request, 'request'),
             '","value":', decimals(0.12 + 0.1 * normal(row, 'improvement')))
         WHEN 'command_executed' THEN command_of(row)
         WHEN 'agent_execution' THEN agent_of(row)
@@ -110,4 +116,4 @@ SELECT make_timestamp(arrival)::DATE AS day, CASE WHEN copy = 2 THEN broken_even
     CASE WHEN one_in(row, 'region', 0.03) THEN pick(row, 'region', [',"region":"eu-west"', ',"region":"us-east"']) END,
     CASE WHEN one_in(row, 'http', 0.01) THEN concat(',"http":{"status":200,"retries":', row % 3, '}') END,
     '}') END AS line
-FROM cast_of;
+FROM events;

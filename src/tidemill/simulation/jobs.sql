@@ -1,3 +1,4 @@
+-- Jobs are the stories that events tell; where there are more jobs than such stories, others lie beside them.
 CREATE OR REPLACE TABLE candidates AS
 WITH numbered AS (
     SELECT clock, jobs,
@@ -5,28 +6,25 @@ WITH numbered AS (
         number - (nth_told * plan().slots * plan().jobs + plan().jobs_told * plan().length - 1)
             // (plan().jobs_told * plan().length) AS beside,
         nth_told // plan().jobs_told AS telling,
-        1 + (nth_told + beside) % plan().jobs_told AS script
+        jobs[1 + (nth_told + beside) % plan().jobs_told] AS job
     FROM range($first, $last) AS numbers(number), book
 ),
 begun AS (
-    SELECT script, job,
+    SELECT job,
         telling * plan().stories + job.story + (beside << 33) AS tale,
         begins_at(clock, moment_of(tale, telling * plan().slots + job.first_slot)) AS created_at
-    FROM (SELECT *, jobs[script] AS job FROM numbered)
-),
-told AS (
-    SELECT script, tale, created_at, unnest(range(1, len(job.life) + 1)) AS sight,
-        1e6 * slowness(tale, job.seconds, created_at) AS slowed,
-        created_at + (slowed * job.pause)::BIGINT AS started_at,
-        started_at + (slowed * job.pace * (job.length + 0.5))::BIGINT AS completed_at
-    FROM begun
+    FROM numbered
 )
-SELECT script, sight, tale, tale * 8 + sight AS row, created_at, started_at, completed_at FROM told;
+SELECT tale, created_at, unnest(range(job.first_sight, job.first_sight + job.sights)) AS sight,
+    1e6 * slowness(tale, job.seconds, created_at) AS slowed,
+    created_at + (slowed * job.pause)::BIGINT AS started_at,
+    started_at + (slowed * job.pace * (job.length + 0.5))::BIGINT AS completed_at
+FROM begun;
 
 CREATE OR REPLACE TABLE due AS
 WITH seen AS MATERIALIZED (
-    SELECT candidates.*,
-        CASE jobs[script].life[sight].event
+    SELECT * EXCLUDE (slowed, seen), tale * 8 + seen.stage AS row,
+        CASE seen.event
             WHEN 'created' THEN created_at
             WHEN 'queued' THEN created_at + (started_at - created_at) // 4
             WHEN 'started' THEN started_at
@@ -34,8 +32,8 @@ WITH seen AS MATERIALIZED (
             WHEN 'resumed' THEN started_at + (completed_at - started_at) // 2
             WHEN 'deleted' THEN completed_at + (3.6e9 * roll(tale, 'deleted'))::BIGINT
             ELSE completed_at END AS observed_at
-    FROM candidates, book
-    WHERE one_in(tale, jobs[script].life[sight].chance, jobs[script].life[sight].share) AND observed_at < plan().until
+    FROM (SELECT candidates.*, sights[sight] AS seen FROM candidates, book)
+    WHERE one_in(tale, seen.chance, seen.share) AND observed_at < plan().until
 ),
 copied AS (
     SELECT *, 0 AS copy FROM seen
@@ -48,14 +46,14 @@ ORDER BY arrival, row, copy;
 
 CREATE OR REPLACE TABLE arrivals AS
 WITH known AS (
-    SELECT due.*, job.kind AS kind, job.steps AS steps, job.life[sight].event AS event,
-        pick(row, 'status', job.life[sight].spellings) AS status,
+    SELECT due.*, seen.kind AS kind, seen.steps AS steps, seen.event AS event,
+        pick(row, 'status', seen.spellings) AS status,
         draw(tale, 'workflow') % plan().workflows AS workflow,
         owner_of(workflow) AS person,
-        event = 'created' OR (event = 'ended' AND NOT one_in(tale, 'told', 0.7)) AS is_whole
-    FROM (SELECT due.*, jobs[script] AS job FROM due, book WHERE arrival >= $begins AND arrival < $ends) AS due
+        seen.event = 'created' OR (seen.event = 'ended' AND NOT one_in(tale, 'told', 0.7)) AS is_whole
+    FROM (SELECT due.*, sights[sight] AS seen FROM due, book WHERE arrival >= $begins AND arrival < $ends) AS due
 )
-SELECT CASE WHEN copy = 2 THEN broken_job(row, tale, created_at) ELSE concat(
+SELECT NULL::DATE AS day, CASE WHEN copy = 2 THEN broken_job(row, tale, created_at) ELSE concat(
     '{"record":"job","job_id":"j-', code(tale, 'job'), '","status":"', status, '"',
     CASE WHEN event = 'queued' OR NOT one_in(row, 'unobserved', 0.03)
         THEN concat(',"observed_at":"', stamp(observed_at), '"') END,
@@ -71,7 +69,8 @@ SELECT CASE WHEN copy = 2 THEN broken_job(row, tale, created_at) ELSE concat(
     CASE event
         WHEN 'ended' THEN concat(
             ',"completed_at":"', stamp(completed_at), '"',
-            CASE WHEN one_in(tale, 'priced', 0.65) THEN concat(',"cost_usd":', dollars(lognormal(tale, 'cost', 0.08, 1.4)))
+            CASE WHEN one_in(tale, 'priced', 0.65)
+                THEN concat(',"cost_usd":', dollars(lognormal(tale, 'cost', 0.08, 1.4)))
                 WHEN one_in(tale, 'priced', 0.7) THEN ',"cost_usd":0' END,
             CASE WHEN kind = 'failed' AND one_in(tale, 'explained', 0.95)
                 THEN replace(failure(tale), '"message"', '"error_message"') END)

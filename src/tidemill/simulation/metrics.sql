@@ -1,3 +1,4 @@
+-- Each series is sampled once a tick; copies are the record, the same once more, and a broken line beside it.
 CREATE OR REPLACE TABLE candidates AS
 WITH rows AS (
     SELECT row FROM range($first, $last) AS rows(row) WHERE row >= $recent OR is_late(row)
@@ -15,22 +16,23 @@ WITH timed AS (
     FROM candidates
 )
 SELECT * FROM timed
-WHERE arrival >= $begins AND arrival < $ends
 ORDER BY arrival, row, copy;
 
 CREATE OR REPLACE TABLE arrivals AS
 WITH measured AS (
-    SELECT *, metrics[1 + series % len(metrics)] AS metric, series // len(metrics) AS host,
+    SELECT *, gauges[1 + series % len(gauges)] AS metric, series // len(gauges) AS host,
         sampled / 1e6 AS seconds,
-        (seconds + 7919 * series) % (100000 + 3000 * series) AS since_reset,
+        (seconds + 7919 * series) % (100000 + 3000 * series) AS since_reset
     FROM due, book
+    WHERE arrival >= $begins AND arrival < $ends
 )
-SELECT CASE WHEN copy = 2 THEN broken_metric(row, sampled) ELSE concat(
+SELECT NULL::DATE AS day, CASE WHEN copy = 2 THEN broken_metric(row, sampled) ELSE concat(
     '{"record":"metric"', CASE WHEN has_id(row) THEN concat(',"id":"', code(row, 'metric'), '"') END,
     ',"timestamp":"', stamp(sampled), '","name":"', metric.name, '","value":', CASE metric.kind
         WHEN 'counter' THEN (metric.level * (since_reset + 600 * sin(since_reset / 3600)))::BIGINT::VARCHAR
         WHEN 'delta' THEN lognormal(row, 'value', metric.level, 0.9)::BIGINT::VARCHAR
-        ELSE decimals(metric.level * (1 + 0.3 * sin((seconds - 28800) * pi() / 43200) + 0.1 * normal(row, 'value'))) END,
+        ELSE decimals(metric.level
+            * (1 + 0.3 * sin((seconds - 28800) * pi() / 43200) + 0.1 * normal(row, 'value'))) END,
     ',"unit":"', metric.unit, '"',
     CASE WHEN metric.kind <> 'gauge' OR one_in(row, 'kind', 0.5) THEN concat(',"kind":"', metric.kind, '"') END,
     ',"labels":{"host":"node-', host, '","region":"', CASE WHEN host < 4 THEN 'eu' ELSE 'us' END, '"}',

@@ -2,15 +2,16 @@
 CREATE MACRO project_name(person) AS nth(['atlas', 'beacon', 'cobalt', 'delta', 'ember', 'fjord', 'garnet'], person);
 CREATE MACRO project_of(person) AS concat(',"project":"', project_name(person), '"');
 CREATE MACRO person_name(person) AS concat(
-    nth(['Ada', 'Björn', 'Chloé', 'Dmitri', 'Eszter', 'Farid', 'Grace', 'Hiro', 'Inês', 'Jürgen', 'Kofi'], person), ' ',
+    nth(['Ada', 'Björn', 'Chloé', 'Dmitri', 'Eszter', 'Farid', 'Grace', 'Hiro', 'Inês', 'Jürgen', 'Kofi'], person),
+    ' ',
     nth(['Okafor', 'Lindqvist', 'Moreau', 'Novák', 'Tanaka', 'Silva', 'Weiß'], person // 11));
 CREATE MACRO workflow_kind_of(workflow) AS nth(['etl', 'training', 'report', 'index', 'cleanup'], workflow);
 CREATE MACRO owner_of(workflow) AS favoured(workflow, 'owner', plan().people);
-CREATE MACRO agent_of(key) AS pick(key, 'agent',
-    [',"agent_id":"planner"', ',"agent_id":"reviewer"', ',"agent_id":"coder"', ',"agent_id":"coder"', ',"agent_id":"tester"']);
+CREATE MACRO agent_of(key) AS pick(key, 'agent', [
+    ',"agent_id":"planner"', ',"agent_id":"reviewer"', ',"agent_id":"coder"', ',"agent_id":"tester"']);
 CREATE MACRO tool_of(key) AS pick(key, 'tool', [
-    ',"tool_name":"Read"', ',"tool_name":"Read"', ',"tool_name":"Read"', ',"tool_name":"Edit"', ',"tool_name":"Edit"',
-    ',"tool_name":"Bash"', ',"tool_name":"Bash"', ',"tool_name":"Grep"', ',"tool_name":"Write"', ',"tool_name":"WebFetch"']);
+    ',"tool_name":"Read"', ',"tool_name":"Read"', ',"tool_name":"Read"', ',"tool_name":"Edit"', ',"tool_name":"Bash"',
+    ',"tool_name":"Bash"', ',"tool_name":"Grep"', ',"tool_name":"Write"', ',"tool_name":"WebFetch"']);
 CREATE MACRO command_of(key) AS pick(key, 'command', [
     ',"name":"git status"', ',"name":"git diff"', ',"name":"pytest"', ',"name":"make test"', ',"name":"ruff check"']);
 CREATE MACRO hook_of(key) AS pick(key, 'hook',
@@ -63,3 +64,24 @@ CREATE MACRO respelled(text, style) AS CASE style % 8
 CREATE MACRO question(key) AS
     CASE WHEN one_in(key, 'rare', 0.2) THEN concat('What happened to ticket ', draw(key, 'ticket') % 90000 + 10000, '?')
     ELSE respelled(topic(key), draw(key, 'style')) END;
+CREATE MACRO dollars(amount) AS amount::DECIMAL(18, 9)::VARCHAR;
+-- US dollars; two of the models have no known price.
+CREATE MACRO price_of(story, input, output) AS dollars(
+    input * nth([2.5e-6, 3e-6, 0.15e-6, 2e-6, NULL, NULL], favoured(story, 'model', 6))
+    + output * nth([10e-6, 15e-6, 0.6e-6, 6e-6, NULL, NULL], favoured(story, 'model', 6)));
+CREATE MACRO document_updated(row, document) AS concat(
+    ',"document_id":"d-', document, '","connector_id":"c-', document % 8, '"', document_name(document),
+    CASE WHEN one_in(row, 'status', 0.04) THEN ',"status":"deleted"' END,
+    ',"total_tokens":', lognormal(document, 'size', 1800, 1.1)::BIGINT,
+    ',"value":', lognormal(document, 'size', 1800, 1.1)::BIGINT // 250 + 1);
+CREATE MACRO first_token(row, word) AS lognormal(row, 'ttft', CASE word WHEN 'hit' THEN 15 ELSE 450 END, 0.7);
+CREATE MACRO ttft(row, word) AS CASE
+    WHEN one_in(row, 'no ttft', 0.04) THEN NULL
+    WHEN one_in(row, 'zero ttft', 0.03) THEN 0
+    ELSE first_token(row, word) END;
+CREATE MACRO synced(row) AS pick(row, 'status', [
+    ',"status":"success"', ',"status":"success"', ',"status":"success"', ',"status":"failure"', ',"status":"partial"']);
+CREATE MACRO workflow_updated(row, workflow) AS concat(
+    ',"name":"', workflow_kind_of(workflow), '"',
+    pick(row, 'status', [
+        ',"status":"active"', ',"status":"active"', ',"status":"terminated"', ',"status":"deleted"']));

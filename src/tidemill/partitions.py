@@ -1,0 +1,109 @@
+"""Writing the stale partitions of one table: period tables a month at a time, windows each, others whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tidemill import catalog, clock, publish
+from tidemill.engines import duckdb as engine
+from tidemill.engines import relations
+from tidemill.records import BY_TABLE
+from tidemill.stale import ALL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tidemill.build import Build
+    from tidemill.catalog import Table
+    from tidemill.stale import Work
+
+    Files = Mapping[str, str]
+    Rows = Mapping[str, int]
+
+
+def write(build: Build, table: Table, work: Work, files: Files) -> tuple[Files, Rows]:
+    """Write what there is to do of a table; returns the file of each period, and how many rows each partition has.
+
+    Raises:
+        duckdb.Error: the table's select cannot be run.
+    """
+    if table.partition in clock.PERIODS:
+        return _write_periods(build, table, work, files)
+    if table.partition == "window":
+        return _write_windows(build, table, work, files)
+    _bind_tables(build, table)
+    name, count = relations.write(build.connection, relations.ordered(table.select, table.sort), build.folder, ALL)
+    return {ALL: name}, {ALL: count}
+
+
+def _write_periods(build: Build, table: Table, work: Work, files: Files) -> tuple[Files, Rows]:
+    """Build stale periods a month at a time, each month one file; the other periods of it are taken as they stand."""
+    found, rows = dict(files), dict.fromkeys(work.stale, 0)
+    kept = build.known(table.name).keys() - work.stale.keys() - work.gone
+    for month in sorted({value[:7] for value in (*work.stale, *work.gone)}):
+        periods = sorted(value for value in work.stale if value.startswith(month))
+        stays = any(value.startswith(month) for value in kept)
+        if periods or stays:
+            found[month], counts = _write_month(build, table, month, periods, found.get(month) if stays else None, work.gone)
+            rows |= counts
+        else:
+            found.pop(month, None)
+    if found.keys() - {publish.EMPTY}:
+        found.pop(publish.EMPTY, None)
+    else:
+        found = {publish.EMPTY: _write_month(build, table, publish.EMPTY, (), None, ())[0]}
+    return found, rows
+
+
+def _write_month(
+    build: Build, table: Table, month: str, periods: Sequence[str], before: str | None, gone: Iterable[str]
+) -> tuple[str, Rows]:
+    _bind_periods(build, table, periods)
+    select = relations.ordered(table.select, table.sort)
+    period = relations.period(table.partition, table.partition_column)
+    if before:
+        old = str(build.file(table.name, before))
+        select = relations.merged(table.select, table.sort, old, f"{period} NOT IN {relations.dates((*periods, *gone))}")
+    name, _ = relations.write(build.connection, select, build.folder, month)
+    counts = relations.rows_by_period(build.connection, build.folder / name, period)
+    return name, {value: counts.get(value, 0) for value in periods}
+
+
+def _bind_periods(build: Build, table: Table, periods: Sequence[str]) -> None:
+    days = sorted({day for period in periods for day in clock.days(period, table.partition)})
+    touched = sorted({utc for day in days for utc in clock.lake_days(day, build.settings.timezone)})
+    for kind in table.records:
+        instant = BY_TABLE[kind].day_of
+        where = "true" if build.settings.timezone == "UTC" else relations.in_days(instant, days)
+        relations.bind_records(build.connection, kind, build.lake.paths(kind, touched), where)
+    _bind_tables(build, table, days)
+
+
+def _write_windows(build: Build, table: Table, work: Work, files: Files) -> tuple[Files, Rows]:
+    found = {value: file for value, file in files.items() if value not in work.gone}
+    rows = {}
+    for value in work.stale:
+        hours = int(value.removesuffix("h"))
+        days = clock.window_days(build.as_of, hours)
+        for kind in table.records:
+            where = relations.in_window(BY_TABLE[kind].day_of, as_of=build.as_of.isoformat(), hours=hours)
+            relations.bind_records(build.connection, kind, build.lake.paths(kind, days), where)
+        _bind_tables(build, table)
+        result = engine.run(build.connection, table.select, {"window_hours": hours, "as_of": build.as_of})
+        build.connection.register("result", result.to_arrow_table())
+        select = relations.ordered("FROM result", table.sort)
+        found[value], rows[value] = relations.write(build.connection, select, build.folder, f"{hours:04}h")
+        build.connection.unregister("result")
+    return found, rows
+
+
+def _bind_tables(build: Build, table: Table, days: Sequence[str] | None = None) -> None:
+    """Bind the tables that a table reads: of the same days, where they have days, or whole."""
+    if catalog.PRICES in table.reads:
+        relations.bind(build.connection, catalog.PRICES, relations.prices(build.home.prices))
+    for other in build.inputs(table):
+        rows = relations.published(str(build.file(other.name, file)) for file in build.states[other.name].files.values())
+        if days is not None and other.partition == "day":
+            period = relations.period("day", other.partition_column)
+            rows = f"SELECT * FROM ({rows}) WHERE {period} IN {relations.dates(days)}"
+        relations.bind(build.connection, other.name, rows)

@@ -1,0 +1,174 @@
+"""Which partitions of a table are stale: those that were made of something else than there is now."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from tidemill import catalog, clock, lake
+from tidemill.engines import duckdb as engine
+from tidemill.engines import relations
+from tidemill.publish import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from duckdb import DuckDBPyConnection
+
+    from tidemill.build import Build
+    from tidemill.catalog import Table
+    from tidemill.lake import DataFile, Snapshot
+    from tidemill.publish import Manifest
+
+ALL: Final = "all"
+"""The only partition of a table that is built whole."""
+_REASONS: Final = {
+    "select": "its SQL or a setting changed",
+    "records": "its records changed",
+    "tables": "a table that it reads changed",
+}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a partition is made of: the digests of its select, of its records, and of the tables that it reads."""
+
+    select: str
+    records: str
+    tables: str
+    as_of: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """One digest of it all: a partition is rebuilt exactly when it differs from the one it was built with."""
+        return digest([self.select, self.records, self.tables, self.as_of])
+
+    def differs(self, known: Mapping[str, object] | None) -> str:
+        """Why a partition that was built with other marks, or never, is stale; empty when it is fresh."""
+        if known is None:
+            return "new"
+        if known["fingerprint"] == self.fingerprint:
+            return ""
+        why = [reason for name, reason in _REASONS.items() if known[name] != getattr(self, name)]
+        return "; ".join(why) or "its moment passed"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What there is to do for a table: partitions to build, each with its mark, and those that nothing is left of."""
+
+    stale: Mapping[str, Mark]
+    gone: frozenset[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.stale or self.gone)
+
+
+def work(build: Build, table: Table) -> Work:
+    """What there is to do for a table."""
+    known = build.known(table.name)
+    marks = _marks(build, table)
+    stale = {value: mark for value, mark in marks.items() if build.full or mark.differs(known.get(value))}
+    return Work(stale, frozenset(known.keys() - marks.keys()))
+
+
+def records(connection: DuckDBPyConnection, now: Snapshot, before: Manifest) -> dict[str, dict[str, dict[str, str]]]:
+    """For each record kind and UTC day: what its files are, and the digest of its sorted (load_id, rows)."""
+    return {table: _digests(connection, now.of(table), before.lake.get(table, {})) for table in lake.RECORD_TABLES}
+
+
+def _digests(
+    connection: DuckDBPyConnection, files: Sequence[DataFile], before: Mapping[str, dict[str, str]]
+) -> dict[str, dict[str, str]]:
+    days: dict[str, list[DataFile]] = {}
+    for file in files:
+        days.setdefault(file.day, []).append(file)
+    found = {}
+    for day, those in sorted(days.items()):
+        names = digest([file.path.rpartition("/lake/")[2] for file in those])
+        same = day in before and before[day]["files"] == names
+        found[day] = {"files": names, "records": before[day]["records"] if same else digest(_loads(connection, those))}
+    return found
+
+
+def _loads(connection: DuckDBPyConnection, files: Sequence[DataFile]) -> list[tuple[str, int]]:
+    """The sorted (load_id, rows) of some files; only those of several loads are read."""
+    rows: Counter[str] = Counter()
+    for file in files:
+        if file.first_load == file.last_load:
+            rows[file.first_load] += file.rows
+    mixed = [file.path for file in files if file.first_load != file.last_load]
+    if mixed:
+        rows.update(relations.rows_by_load(connection, mixed))
+    return sorted(rows.items())
+
+
+def _marks(build: Build, table: Table) -> dict[str, Mark]:
+    """What each partition of a table would be made of now."""
+    select = _select_digest(build, table)
+    if table.partition in clock.PERIODS:
+        return {period: _period_mark(build, table, period, select) for period in _periods(build, table)}
+    if table.partition == "window":
+        return {f"{hours}h": _window_mark(build, table, hours, select) for hours in table.windows}
+    return {ALL: Mark(select, "", _tables_digest(build, table))}
+
+
+def _select_digest(build: Build, table: Table) -> str:
+    text = [table.select, engine.macros(build.settings.timezone), build.settings.timezone]
+    if catalog.PRICES in table.reads:
+        prices = build.home.prices
+        text.append(prices.read_text(encoding="utf-8", errors="replace") if prices.exists() else "")
+    return digest(text)
+
+
+def _periods(build: Build, table: Table) -> list[str]:
+    """The periods that have records, or rows of a period table that it reads."""
+    lake_days = {day for kind in table.records for day in build.records[kind]}
+    days = set(clock.reporting_days(lake_days, build.settings.timezone))
+    for other in build.inputs(table):
+        if other.partition in clock.PERIODS:
+            days |= build.known(other.name).keys()
+    return clock.periods(days, table.partition)
+
+
+def _period_mark(build: Build, table: Table, period: str, select: str) -> Mark:
+    days = clock.days(period, table.partition)
+    touched = sorted({utc for day in days for utc in clock.lake_days(day, build.settings.timezone)})
+    return Mark(select, _records_digest(build, table, touched), _tables_digest(build, table, days))
+
+
+def _records_digest(build: Build, table: Table, days: Sequence[str]) -> str:
+    """The digest of the loads of some UTC days, of the records that a table reads."""
+    held = build.records
+    return digest(
+        [(kind, day, held[kind][day]["records"]) for kind in table.records for day in days if day in held[kind]]
+    )
+
+
+def _tables_digest(build: Build, table: Table, days: Sequence[str] | None = None) -> str:
+    """The digest of the fingerprints of the tables that one reads: of those days, where they have days."""
+    found = {}
+    for other in build.inputs(table):
+        known = build.known(other.name)
+        wanted = known if days is None or other.partition != "day" else [day for day in days if day in known]
+        found[other.name] = {value: known[value]["fingerprint"] for value in wanted}
+    return digest(found)
+
+
+def _window_mark(build: Build, table: Table, hours: int, select: str) -> Mark:
+    """The marks at the moment that stands, if it is fresh enough and none was asked for; else at the run's."""
+    known = build.known(table.name).get(f"{hours}h")
+    refresh = timedelta(minutes=build.settings.windows.refresh_minutes)
+    if known and not build.asked and not build.full:
+        then = datetime.fromisoformat(str(known["as_of"]))
+        mark = _window_mark_at(build, table, hours, select, then)
+        if timedelta(0) <= build.as_of - then < refresh and not mark.differs(known):
+            return mark
+    return _window_mark_at(build, table, hours, select, build.as_of)
+
+
+def _window_mark_at(build: Build, table: Table, hours: int, select: str, as_of: datetime) -> Mark:
+    touched = _records_digest(build, table, clock.window_days(as_of, hours))
+    return Mark(select, touched, _tables_digest(build, table), as_of.isoformat())
