@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-pytestmark = pytest.mark.xdist_group("simulate")
-
 Record = dict[str, Any]
 
 EVENTS, DAYS = 12_000, 8
@@ -143,11 +141,10 @@ def test_same_bytes(tmp_path: Path) -> None:
 
 
 def test_other_seed(sample: Sample, tmp_path: Path) -> None:
-    """Another seed gives as many records, and none of the same ids."""
-    other = Sample(simulate(tmp_path, events=EVENTS, days=DAYS, seed=1))
+    """Another seed gives none of the same ids."""
+    other = Sample(simulate(tmp_path, events=1_000, days=1, seed=1))
     for record, field in (("event", "id"), ("metric", "id"), ("job", "job_id")):
         assert sample.grouped(record, field).keys().isdisjoint(other.grouped(record, field))
-    assert len(other.records["event"]) == len(sample.records["event"])
 
 
 def test_files(paths: list[Path]) -> None:
@@ -210,22 +207,22 @@ def test_shapes(sample: Sample) -> None:
 
 
 def test_broken_lines(sample: Sample) -> None:
-    """About one line in 5,000 is broken, but at least three, each in another way."""
-    assert sorted(sample.flaws) == ["no status", "not JSON", "not an object", "timestamp is not of its type"]
+    """About one line in 5,000 is broken, but at least three, and not all in the same way."""
+    assert set(sample.flaws) >= {"not JSON", "not an object", "timestamp is not of its type"}
+    assert len(sample.flaws) < 10
 
 
 def test_kinds_of_broken_lines(tmp_path: Path) -> None:
-    """Lines are cut off, no object, without a timestamp or a type, out of range, or not whole."""
-    few = Sample(simulate(tmp_path, events=5, jobs=0, metrics=0, days=1))
-    more = Sample(simulate(tmp_path, events=30_000, jobs=0, metrics=0, days=1))
-    assert len(few.flaws) >= 3
-    assert set(more.flaws) == {
+    """Lines are cut off or no object; values are not of their type, out of range, or missing."""
+    few = Sample(simulate(tmp_path, events=5, jobs=8_000, metrics=0, days=1))
+    assert set(few.flaws) == {
         "not JSON",
         "not an object",
         "timestamp is not of its type",
         "duration_ms is out of range",
         "input_tokens is not of its type",
-        "no type",
+        "created_at is not of its type",
+        "no status",
     }
 
 

@@ -1,13 +1,18 @@
-"""Lake days are UTC, reporting days are of the setting's timezone: which belong to which."""
+"""Lake days are UTC, reporting days, weeks and months are of the setting's timezone: which belong to which."""
 
 from __future__ import annotations
 
 import zoneinfo
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+PERIODS: Final = ("day", "week", "month")
+"""What reporting days add up to; each period is named by its first day."""
+_BEYOND: Final = {"day": timedelta(days=1), "week": timedelta(days=7), "month": timedelta(days=31)}
+"""From a period's first day into the next one."""
 
 
 def reporting_days(lake_days: Iterable[str], timezone: str) -> list[str]:
@@ -29,6 +34,23 @@ def lake_days(reporting_day: str, timezone: str) -> list[str]:
     first = datetime.combine(day, time.min, zone).astimezone(UTC).date()
     last = datetime.combine(day, time.max, zone).astimezone(UTC).date()
     return _span(first, last)
+
+
+def periods(reporting_days: Iterable[str], partition: str) -> list[str]:
+    """The periods (day, week or month) that some reporting days belong to, in order."""
+    return sorted({str(_first(date.fromisoformat(day), partition)) for day in reporting_days})
+
+
+def days(period: str, partition: str) -> list[str]:
+    """The reporting days of a period."""
+    first = date.fromisoformat(period)
+    return _span(first, _first(first + _BEYOND[partition], partition) - timedelta(days=1))
+
+
+def _first(day: date, partition: str) -> date:
+    if partition == "week":
+        return day - timedelta(days=day.weekday())
+    return day.replace(day=1) if partition == "month" else day
 
 
 def window_days(as_of: datetime, hours: int) -> list[str]:

@@ -50,6 +50,11 @@ class Home:
         """The published snapshots."""
         return self.path / "tables"
 
+    @property
+    def prices(self) -> Path:
+        """The user's prices, which may be missing."""
+        return self.path / "prices.csv"
+
     @contextmanager
     def lock(self, what: str, wait: float = LOCK_WAIT_SECONDS) -> Iterator[None]:
         """Hold the lake or the tables alone; the kernel lets go when the process ends.

@@ -92,14 +92,14 @@ def prepare(home: Home) -> None:
 
 
 def _create(folder: Path, table: str) -> None:
-    from deltalake import DeltaTable  # noqa: PLC0415 - costs a tenth of a second
+    from deltalake import DeltaTable
 
     partition = [DAY] if table in RECORD_TABLES else None
     DeltaTable.create(folder, _schema(table), mode="ignore", name=table, partition_by=partition)
 
 
 def _schema(table: str) -> pa.Schema:
-    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow as pa
 
     types = {
         "VARCHAR": pa.string(),
@@ -119,15 +119,24 @@ def _sweep(staging: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def current(home: Home) -> Snapshot:
+    """The lake as it is now; takes the lock. That of a home without one is empty, and is not made."""
+    if not home.lake.is_dir():
+        return Snapshot({table: [] for table in TABLES})
+    with home.lock("lake"):
+        prepare(home)
+        return snapshot(home)
+
+
 def snapshot(home: Home) -> Snapshot:
     """The lake as it is now; call it under the lock, after `prepare`."""
     return Snapshot({table: _files(home.lake / table, table) for table in TABLES})
 
 
 def _files(folder: Path, table: str) -> list[DataFile]:
-    import pyarrow as pa  # noqa: PLC0415
-    from deltalake import DeltaTable  # noqa: PLC0415
-    from deltalake.exceptions import DeltaError  # noqa: PLC0415
+    import pyarrow as pa
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
 
     try:
         actions = pa.table(DeltaTable(folder).get_add_actions(flatten=True))
@@ -155,7 +164,7 @@ def _files(folder: Path, table: str) -> list[DataFile]:
 
 def finished(home: Home, load_ids: Iterable[str]) -> set[str]:
     """Those of the loads whose rows are in the ledger; call it under the lock."""
-    from deltalake import DeltaTable  # noqa: PLC0415
+    from deltalake import DeltaTable
 
     ledger = DeltaTable(home.lake / "loads")
     return {load_id for load_id in load_ids if ledger.transaction_version(load_id) is not None}
@@ -186,8 +195,8 @@ def _finish(home: Home, journal: Path) -> None:
 
 
 def _append(folder: Path, table: str, load_ids: Sequence[str], additions: Sequence[Addition]) -> None:
-    from deltalake import DeltaTable  # noqa: PLC0415
-    from deltalake.transaction import AddAction, CommitProperties, Transaction  # noqa: PLC0415
+    from deltalake import DeltaTable
+    from deltalake.transaction import AddAction, CommitProperties, Transaction
 
     if not additions:
         return
@@ -215,6 +224,6 @@ def _append(folder: Path, table: str, load_ids: Sequence[str], additions: Sequen
 
 
 def _statistics(addition: Addition) -> str:
-    bounds = ({"load_id": addition.first_load}, {"load_id": addition.last_load}) if addition.first_load else ({}, {})
-    values: dict[str, object] = {"numRecords": addition.rows, "minValues": bounds[0], "maxValues": bounds[1], "nullCount": {}}
-    return json.dumps(values)
+    lowest = {"load_id": addition.first_load} if addition.first_load else {}
+    highest = {"load_id": addition.last_load} if addition.first_load else {}
+    return json.dumps({"numRecords": addition.rows, "minValues": lowest, "maxValues": highest, "nullCount": {}})

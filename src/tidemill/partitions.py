@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tidemill import catalog, clock, publish
+from tidemill import catalog, clock
 from tidemill.engines import duckdb as engine
 from tidemill.engines import relations
 from tidemill.records import BY_TABLE
-from tidemill.stale import ALL
+from tidemill.stale import ALL, EMPTY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -39,31 +39,27 @@ def write(build: Build, table: Table, work: Work, files: Files) -> tuple[Files, 
 def _write_periods(build: Build, table: Table, work: Work, files: Files) -> tuple[Files, Rows]:
     """Build stale periods a month at a time, each month one file; the other periods of it are taken as they stand."""
     found, rows = dict(files), dict.fromkeys(work.stale, 0)
-    kept = build.known(table.name).keys() - work.stale.keys() - work.gone
+    kept = {value[:7] for value in build.known(table.name).keys() - work.stale.keys() - work.gone}
     for month in sorted({value[:7] for value in (*work.stale, *work.gone)}):
-        periods = sorted(value for value in work.stale if value.startswith(month))
-        stays = any(value.startswith(month) for value in kept)
-        if periods or stays:
-            found[month], counts = _write_month(build, table, month, periods, found.get(month) if stays else None, work.gone)
+        old = found.pop(month, None)
+        before = old if month in kept else None
+        periods = sorted(value for value in work.stale if value[:7] == month)
+        if periods or before:
+            found[month], counts = _write_month(build, table, month, periods, before, work.gone)
             rows |= counts
-        else:
-            found.pop(month, None)
-    if found.keys() - {publish.EMPTY}:
-        found.pop(publish.EMPTY, None)
-    else:
-        found = {publish.EMPTY: _write_month(build, table, publish.EMPTY, (), None, ())[0]}
     return found, rows
 
 
 def _write_month(
     build: Build, table: Table, month: str, periods: Sequence[str], before: str | None, gone: Iterable[str]
 ) -> tuple[str, Rows]:
-    _bind_periods(build, table, periods)
+    """One file: its stale periods built anew, the others from the file before, without those that are gone."""
+    _bind_periods(build, table, [period for period in periods if period != EMPTY])
     select = relations.ordered(table.select, table.sort)
     period = relations.period(table.partition, table.partition_column)
     if before:
-        old = str(build.file(table.name, before))
-        select = relations.merged(table.select, table.sort, old, f"{period} NOT IN {relations.dates((*periods, *gone))}")
+        stays = f"{period} NOT IN {relations.dates((*periods, *gone))}"
+        select = relations.merged(table.select, table.sort, str(build.file(table.name, before)), stays)
     name, _ = relations.write(build.connection, select, build.folder, month)
     counts = relations.rows_by_period(build.connection, build.folder / name, period)
     return name, {value: counts.get(value, 0) for value in periods}

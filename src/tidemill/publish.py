@@ -1,15 +1,15 @@
 """All tables become visible at once: a folder of hard links, then one swap of a pointer.
 
-    tables/snapshots/<id>/<table>/<period>-<content>.parquet    never changed once published
-    tables/snapshots/<id>/catalog.duckdb, manifest.json
-    tables/current → snapshots/<id>,  tables/CURRENT: that folder's absolute path
+- `tables/snapshots/<id>/<table>/<period>-<content>.parquet`: never changed once published
+- `tables/snapshots/<id>/catalog.duckdb`, `manifest.json`
+- `tables/current` → `snapshots/<id>`, `tables/CURRENT`: that folder's absolute path
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-import os
 import shutil
 import time
 import uuid
@@ -24,11 +24,13 @@ from tidemill.engines import snapshot
 if TYPE_CHECKING:
     from tidemill.build import Build
     from tidemill.home import Home
+    from tidemill.lake import Snapshot
 
-EMPTY: Final = "empty"
-"""The period of a table's only file while it has no rows: readers find its columns there."""
 MANIFEST: Final = "manifest.json"
+UNFINISHED: Final = "building-"
+"""How the name of a build's own folder begins."""
 KEEP_SECONDS: Final = 3_600.0
+"""How long a snapshot stays after the next one came, however many are kept."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,11 @@ def digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
+def lake_digest(records: Snapshot) -> str:
+    """The digest of every file of the lake."""
+    return digest({table: records.paths(table) for table in lake.TABLES})
+
+
 def current(home: Home) -> Manifest:
     """The newest snapshot; one without tables before the first publish."""
     folder = (home.tables / "current").resolve()
@@ -73,17 +80,13 @@ def publish(build: Build) -> str:
     """Publish the states of a build as a new snapshot; returns its id."""
     home = build.home
     now = datetime.now(UTC)
-    name = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-    folder = home.tables / "snapshots" / name
+    name = f"{now:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}"
+    folder = _snapshots(home) / name
     folder.mkdir(parents=True)
     for table, state in build.states.items():
         (folder / table).mkdir()
         for file in state.files.values():
-            fresh = build.folder / file
-            source = fresh if fresh.exists() else build.before.folder / table / file
-            if fresh.exists():
-                fresh.chmod(0o444)
-            os.link(source, folder / table / file)
+            (folder / table / file).hardlink_to(build.file(table, file))
     snapshot.write_builds(build.connection, folder, build.states)
     snapshot.write_catalog(folder, build.lake)
     _write_manifest(build, folder, name, now)
@@ -92,14 +95,17 @@ def publish(build: Build) -> str:
     return name
 
 
+def _snapshots(home: Home) -> Path:
+    return home.tables / "snapshots"
+
+
 def _write_manifest(build: Build, folder: Path, name: str, now: datetime) -> None:
-    files = {table: [file.path for file in build.lake.of(table)] for table in lake.TABLES}
     values = {
         "id": name,
         "home": str(build.home.path),
         "published_at": now.isoformat(),
         "timezone": build.settings.timezone,
-        "lake_digest": digest(files),
+        "lake_digest": lake_digest(build.lake),
         "lake": build.records,
         "tables": {table: {"partitions": s.partitions, "files": s.files} for table, s in build.states.items()},
     }
@@ -110,14 +116,34 @@ def _swap(home: Home, folder: Path) -> None:
     link = home.tables / f"current-{uuid.uuid4().hex}"
     link.symlink_to(folder.relative_to(home.tables))
     link.rename(home.tables / "current")
+    _name(home, folder)
+
+
+def _name(home: Home, folder: Path) -> None:
     text = home.tables / f"CURRENT-{uuid.uuid4().hex}"
     text.write_text(str(folder))
     text.rename(home.tables / "CURRENT")
 
 
+def mend(home: Home) -> None:
+    """Finish the swap, and remove the leftovers, of a build that was killed; call it under the tables' lock."""
+    for folder in [*home.tables.glob(f"{UNFINISHED}*"), *_snapshots(home).glob("*")]:
+        if not (folder / MANIFEST).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+    for pattern in ("current-*", "CURRENT-*"):
+        for pointer in home.tables.glob(pattern):
+            pointer.unlink()
+    link, text = home.tables / "current", home.tables / "CURRENT"
+    if link.is_symlink():
+        folder = home.tables / link.readlink()
+        if not text.exists() or text.read_text() != str(folder):
+            _name(home, folder)
+
+
 def _prune(home: Home, keep: int) -> None:
-    """Remove snapshots beyond those to keep, but none younger than an hour."""
-    folders = sorted((home.tables / "snapshots").iterdir(), key=lambda folder: folder.name, reverse=True)
-    for folder in folders[keep:]:
-        if time.time() - folder.stat().st_mtime > KEEP_SECONDS:
+    """Remove snapshots beyond those to keep, but none that was the newest within the last hour."""
+    newest_first = sorted(_snapshots(home).iterdir(), reverse=True)
+    for later, folder in itertools.pairwise(newest_first):
+        keep -= 1
+        if keep <= 0 and time.time() - later.stat().st_mtime > KEEP_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)

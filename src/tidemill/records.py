@@ -146,6 +146,7 @@ METRIC: Final = Contract(
 )
 
 CONTRACTS: Final = {contract.record: contract for contract in (JOB, EVENT, METRIC)}
+BY_TABLE: Final = {contract.table: contract for contract in CONTRACTS.values()}
 
 LEDGER: Final = {
     "load_id": "VARCHAR",

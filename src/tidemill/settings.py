@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 import zoneinfo
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -15,18 +16,30 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from tidemill.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from tidemill.home import Home
 
-NATIVE = "native"
+NATIVE: Final = "native"
+PREFIX: Final = "TIDEMILL_"
+"""How the environment variables begin that stand for settings: TIDEMILL_WINDOWS__REFRESH_MINUTES=5."""
 
 
 def _known_timezone(name: str) -> str:
-    if name not in zoneinfo.available_timezones():
-        raise ValueError(str(UsageError.unknown("timezone", name, zoneinfo.available_timezones())))
+    known = zoneinfo.available_timezones() - {"localtime"}
+    if name not in known:
+        raise ValueError(str(UsageError.unknown("timezone", name, known)))
     return name
 
 
+def _size(text: str) -> str:
+    if not re.fullmatch(r"\d+(\.\d+)? ?([KMGT]i?B)", text):
+        raise ValueError(f"a size is a number and a unit, like 8GB or 512MiB; not {text}")
+    return text
+
+
 Timezone = Annotated[str, AfterValidator(_known_timezone)]
+Size = Annotated[str, AfterValidator(_size)]
 
 
 def _listed(value: object) -> object:
@@ -40,7 +53,7 @@ class Source(BaseModel):
 
     name: str = ""
     path: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
-    record: Annotated[str | None, Field(pattern="^(job|event|metric)$")] = None
+    record: Literal["job", "event", "metric"] | None = None
     format: str = NATIVE
     timezone: Timezone = "UTC"
     timestamp: str | None = None
@@ -66,10 +79,10 @@ class Snapshots(BaseModel):
 class Settings(BaseSettings):
     """All settings of a home."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix="TIDEMILL_", env_nested_delimiter="__")
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix=PREFIX, env_nested_delimiter="__", enable_decoding=False)
 
     timezone: Timezone = "UTC"
-    memory_limit: Annotated[str | None, Field(pattern=r"^\d+(\.\d+)? ?([KMGT]i?B)$")] = None
+    memory_limit: Size | None = None
     threads: Annotated[int | None, Field(ge=1)] = None
     sources: dict[str, Source] = {}
     windows: Windows = Windows()
@@ -92,16 +105,14 @@ def load(home: Home) -> Settings:
     """The settings of a home; SettingsError names the file, the key and what is wrong with it."""
     file = home.settings_file
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
         values: dict[str, Any] = tomllib.loads(text)
     except FileNotFoundError:
         values = {}
     except OSError as error:
-        message = f"{file} cannot be read: {error.strerror}"
-        raise SettingsError(message) from error
+        raise SettingsError(f"{file} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        message = f"{file} is not TOML: {error}"
-        raise SettingsError(message) from error
+        raise SettingsError(f"{file} is not TOML: {error}") from error
     try:
         settings = Settings(**values)
     except ValidationError as error:
@@ -112,11 +123,25 @@ def load(home: Home) -> Settings:
 
 def _first_fault(file: Path, error: ValidationError) -> str:
     fault = error.errors()[0]
-    where = ".".join(str(part) for part in fault["loc"]) or "the file"
+    loc = [str(part) for part in fault["loc"]]
+    key = ".".join(loc)
     if fault["type"] == "extra_forbidden":
-        known = Source if len(fault["loc"]) == 3 and fault["loc"][0] == "sources" else Settings
-        return f"{file}: {UsageError.unknown('setting', str(fault['loc'][-1]), known.model_fields)} (at {where})"
-    return f"{file}: {where}: {fault['msg']}"
+        what = f"{UsageError.unknown('setting', loc[-1], _known_keys(loc))} (at {key})"
+    else:
+        what = f"{key}: {fault['msg'].removeprefix('Value error, ')}"
+    return f"{_origin(file, loc)}: {what}"
+
+
+def _known_keys(loc: Sequence[str]) -> Iterable[str]:
+    """The settings that stand beside an unknown one."""
+    beside = {"windows": Windows, "snapshots": Snapshots, "sources": Source}.get(loc[0]) if len(loc) > 1 else Settings
+    return (beside or Settings).model_fields.keys() - {"name"}
+
+
+def _origin(file: Path, loc: Sequence[str]) -> str:
+    """What said a setting: an environment variable, or else the file."""
+    names = {f"{PREFIX}{'__'.join(loc[:n])}".upper() for n in range(1, len(loc) + 1)}
+    return next((name for name in os.environ if name.upper() in names), str(file))
 
 
 @cache
@@ -137,7 +162,7 @@ EXAMPLE = """\
 # The timezone in which hours, days, weeks and months are reported. Records are kept in UTC.
 # timezone = "UTC"
 
-# How much memory a build may use (default: 60 % of the machine), and how many threads.
+# How much memory a build may use (default: 80 % of the machine), and how many threads.
 # memory_limit = "8GB"
 # threads = 2
 

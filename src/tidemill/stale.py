@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 ALL: Final = "all"
 """The only partition of a table that is built whole."""
+EMPTY: Final = "empty"
+"""The only partition of a period table without records: readers find its columns there."""
 _REASONS: Final = {
     "select": "its SQL or a setting changed",
     "records": "its records changed",
@@ -109,7 +111,8 @@ def _marks(build: Build, table: Table) -> dict[str, Mark]:
     """What each partition of a table would be made of now."""
     select = _select_digest(build, table)
     if table.partition in clock.PERIODS:
-        return {period: _period_mark(build, table, period, select) for period in _periods(build, table)}
+        marks = {period: _period_mark(build, table, period, select) for period in _periods(build, table)}
+        return marks or {EMPTY: Mark(select, "", "")}
     if table.partition == "window":
         return {f"{hours}h": _window_mark(build, table, hours, select) for hours in table.windows}
     return {ALL: Mark(select, "", _tables_digest(build, table))}
@@ -129,7 +132,7 @@ def _periods(build: Build, table: Table) -> list[str]:
     days = set(clock.reporting_days(lake_days, build.settings.timezone))
     for other in build.inputs(table):
         if other.partition in clock.PERIODS:
-            days |= build.known(other.name).keys()
+            days |= build.known(other.name).keys() - {EMPTY}
     return clock.periods(days, table.partition)
 
 

@@ -142,12 +142,19 @@ def kinds(numbered: str) -> str:
 
 
 def native_objects(
-    contract: Contract, numbered: str, *, timestamp: str | None, present: Collection[str] | None = None
+    contract: Contract,
+    numbered: str,
+    *,
+    timestamp: str | None,
+    present: Collection[str] | None = None,
+    says_record: bool = False,
+    lenient: bool = True,
 ) -> str:
     """Native JSON objects as what `contract.checked` reads: a text column for each of the contract's columns.
 
     The fields that no column takes become `attributes`; whether there are any is told by counting keys. Only the
     columns that are `present` are looked for, if that is given: a field of another column then lands in `attributes`.
+    With `says_record` each must say which record it is. One that is not JSON fails the query unless `lenient`.
     """
     columns = [name for name in contract.names if present is None or name in present]
     names = (*columns, "attributes", "record")
@@ -166,14 +173,21 @@ def native_objects(
     selected = ", ".join(
         f"{_default(contract, name, value, timestamp)} AS {identifier(name)}" for name, value in values.items()
     )
+    other = f"object.record {'IS DISTINCT FROM' if says_record else '<>'} {literal(contract.record)}"
     problem = (
         f"CASE WHEN object IS NULL THEN 'not JSON' WHEN {_NO_OBJECT} THEN 'not an object' "
-        f"WHEN object.record <> {literal(contract.record)} THEN 'its record is not {contract.record}' END"
+        f"WHEN {other} THEN {literal(not_of(contract))} END"
     )
+    parsed = f"json_transform(raw, {literal(shape)})"
     return (
         f"SELECT line, raw, {selected}, {attributes} AS attributes, {problem} AS problem, strlen(raw) AS raw_bytes "
-        f"FROM (SELECT line, raw, TRY(json_transform(raw, {literal(shape)})) AS object FROM ({numbered}))"
+        f"FROM (SELECT line, raw, {f'TRY({parsed})' if lenient else parsed} AS object FROM ({numbered}))"
     )
+
+
+def not_of(contract: Contract) -> str:
+    """Why a record is refused that says it is another one."""
+    return f"its record is not {contract.record}"
 
 
 def keys(numbered: str) -> str:
@@ -205,7 +219,7 @@ def native_columns(contract: Contract, columns: Columns, *, timestamp: str | Non
         f"THEN {given} ELSE CAST(json_merge_patch({given}, {rest}) AS VARCHAR) END"
     )
     record = text.get("record", "NULL::VARCHAR")
-    problem = f"CASE WHEN {record} <> {literal(contract.record)} THEN 'its record is not {contract.record}' END"
+    problem = f"CASE WHEN {record} <> {literal(contract.record)} THEN {literal(not_of(contract))} END"
     return (
         f"SELECT line, NULL::VARCHAR AS raw, {selected}, {attributes} AS attributes, {problem} AS problem, "
         f"NULL::BIGINT AS raw_bytes FROM ({columns.select})"

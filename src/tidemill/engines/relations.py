@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+from typing import TYPE_CHECKING, Final
 
 from tidemill.engines.quoting import identifier, literal, literals
-from tidemill.records import CONTRACTS, JOB, RELEASED
+from tidemill.records import BY_TABLE, JOB, RELEASED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-PRICE_COLUMNS = {
+PERIOD_COLUMNS: Final = frozenset({"day", "week_start", "month_start"})
+PRICE_COLUMNS: Final = {
     "provider": "VARCHAR",
     "model": "VARCHAR",
     "valid_from": "TIMESTAMP WITH TIME ZONE",
@@ -22,8 +24,8 @@ PRICE_COLUMNS = {
     "output_per_1m_usd": "DOUBLE",
 }
 
-_ENDED = "('completed', 'failed', 'cancelled')"
-_BEGUN = "('completed', 'failed', 'cancelled', 'running', 'paused')"
+_ENDED: Final = "('completed', 'failed', 'cancelled')"
+_BEGUN: Final = "('completed', 'failed', 'cancelled', 'running', 'paused')"
 
 
 def nothing(columns: Mapping[str, str]) -> str:
@@ -39,8 +41,8 @@ def stored(table: str, columns: Mapping[str, str], paths: Sequence[str]) -> str:
     return f"SELECT {names} FROM read_parquet({literals(paths)}, hive_partitioning=false)"
 
 
-def published(paths: Sequence[str]) -> str:
-    """The select of a table's published rows."""
+def published(paths: Iterable[str]) -> str:
+    """The select of the rows of a table's files."""
     return f"SELECT * FROM read_parquet({literals(paths)}, hive_partitioning=false)"
 
 
@@ -71,7 +73,7 @@ def job_states(observations: str) -> str:
 
 def bind_records(connection: DuckDBPyConnection, table: str, paths: Sequence[str], where: str) -> None:
     """Bind jobs, events or metrics as the records of some files that meet a condition."""
-    contract = next(c for c in CONTRACTS.values() if c.table == table)
+    contract = BY_TABLE[table]
     rows = stored(table, contract.stored, paths)
     select = f"SELECT * FROM ({rows}) WHERE {where}"
     bind(connection, table, job_states(select) if contract is JOB else select)
@@ -82,9 +84,14 @@ def bind(connection: DuckDBPyConnection, name: str, select: str) -> None:
     connection.execute(f"CREATE OR REPLACE TEMP VIEW {identifier(name)} AS {select}")
 
 
+def dates(days: Iterable[str]) -> str:
+    """Some dates, as what comes after IN."""
+    return f"(SELECT unnest({literals(days)}::DATE[]))"
+
+
 def in_days(column: str, days: Iterable[str]) -> str:
     """The condition that an instant is in some reporting days."""
-    return f"local_day({identifier(column)}) IN (SELECT unnest({literals(days)}::DATE[]))"
+    return f"local_day({identifier(column)}) IN {dates(days)}"
 
 
 def in_window(column: str, *, as_of: str, hours: int) -> str:
@@ -93,9 +100,9 @@ def in_window(column: str, *, as_of: str, hours: int) -> str:
     return f"{identifier(column)} > {end} - INTERVAL {int(hours)} HOUR AND {identifier(column)} <= {end}"
 
 
-def partition_day(column: str) -> str:
-    """The reporting day that an output row belongs to."""
-    return identifier(column) if column == "day" else f"local_day({identifier(column)})"
+def period(partition: str, column: str) -> str:
+    """The first day of the period (day, week or month) that an output row belongs to."""
+    return identifier(column) if column in PERIOD_COLUMNS else f"local_{partition}({identifier(column)})"
 
 
 def ordered(select: str, sort: Iterable[str]) -> str:
@@ -103,33 +110,28 @@ def ordered(select: str, sort: Iterable[str]) -> str:
     return f"SELECT * FROM ({select}\n) ORDER BY {', '.join(sort)}"
 
 
-def merged(select: str, partition: str, sort: Iterable[str], kept: Sequence[str], rebuilt: Iterable[str]) -> str:
-    """A file's rows in order: those of the partitions that stay, from the files before, and the new ones."""
-    if not kept:
-        return ordered(select, sort)
-    stays = f"SELECT * FROM ({published(kept)}) WHERE {partition} NOT IN (SELECT unnest({literals(rebuilt)}::DATE[]))"
-    return ordered(f"({stays}) UNION ALL BY NAME ({select}\n)", sort)
+def merged(select: str, sort: Iterable[str], before: str, stays: str) -> str:
+    """A file's rows in order: those of the file before that stay, by a condition, and the new ones."""
+    return ordered(f"(SELECT * FROM ({published([before])}) WHERE {stays}) UNION ALL BY NAME ({select}\n)", sort)
 
 
-def bind_table(
-    connection: DuckDBPyConnection, name: str, paths: Sequence[str], column: str, days: Iterable[str] | None
-) -> None:
-    """Bind a table's rows, whole or of some reporting days."""
-    select = published(paths)
-    if days is not None:
-        select = f"SELECT * FROM ({select}) WHERE {partition_day(column)} IN (SELECT unnest({literals(days)}::DATE[]))"
-    bind(connection, name, select)
+def write(connection: DuckDBPyConnection, select: str, folder: Path, period: str) -> tuple[str, int]:
+    """Write a select's rows as Parquet, under a name that the content has earned; returns it, and how many rows.
+
+    So no name is ever given to other bytes, and a file that is not whole has none.
+    """
+    beside = folder / f"{period}.parquet.part"
+    count = connection.execute(f"COPY ({select}) TO {literal(beside)} (FORMAT parquet)").fetchall()[0][0]
+    with beside.open("rb") as file:
+        name = f"{period}-{hashlib.file_digest(file, 'sha256').hexdigest()[:24]}.parquet"
+    beside.chmod(0o444)
+    beside.rename(folder / name)
+    return name, int(count)
 
 
-def copy(connection: DuckDBPyConnection, select: str, path: Path) -> int:
-    """Write a select's rows as Parquet; returns how many."""
-    found = connection.execute(f"COPY ({select}) TO {literal(path)} (FORMAT parquet)").fetchall()
-    return int(found[0][0])
-
-
-def rows_by_day(connection: DuckDBPyConnection, path: Path, partition: str) -> dict[str, int]:
-    """How many rows of a table's file belong to each reporting day."""
-    found = connection.execute(f"SELECT {partition}::VARCHAR, count(*) FROM read_parquet({literal(path)}) GROUP BY ALL")
+def rows_by_period(connection: DuckDBPyConnection, path: Path, period: str) -> dict[str, int]:
+    """How many rows of a table's file belong to each period."""
+    found = connection.execute(f"SELECT {period}::VARCHAR, count(*) FROM read_parquet({literal(path)}) GROUP BY ALL")
     return {day: int(count) for day, count in found.fetchall()}
 
 

@@ -39,13 +39,12 @@ def write_builds(connection: duckdb.DuckDBPyConnection, folder: Path, states: Ma
         for value, partition in state.partitions.items()
     ]
     (folder / BUILDS).mkdir()
-    path = folder / BUILDS / "all.parquet"
     columns = ", ".join(f"unnest(${n}::{kind}[]) AS {name}" for n, (name, kind) in enumerate(_BUILDS.items(), 1))
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE history AS SELECT {columns}", [[row[name] for row in history] for name in _BUILDS]
     )
-    relations.copy(connection, "FROM history ORDER BY table_name, partition_value", path)
-    path.chmod(0o444)
+    select = "FROM history ORDER BY table_name, partition_value"
+    relations.write(connection, select, folder / BUILDS, "all")
 
 
 def write_catalog(folder: Path, records: Snapshot) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill import build, catalog, ingest, publish, settings
+from tidemill import build, catalog, ingest, plan, publish, settings
 from tidemill.engines import reading
 from tidemill.errors import UsageError
 from tidemill.home import Home
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from datetime import datetime
 
     import duckdb
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tidemill.build import Built
     from tidemill.ingest import Report
+    from tidemill.plan import TableStatus
     from tidemill.settings import Settings
 
     Progress = Callable[[str, int, int], None]
@@ -108,6 +109,6 @@ class Tidemill:
         """The names of all tables that can be built, each after those that it reads."""
         return list(catalog.tables())
 
-    def status(self) -> Sequence[build.TableStatus]:
+    def status(self) -> list[TableStatus]:
         """What is fresh and what is stale, a row a table."""
-        return build.status(self.home, self.settings)
+        return plan.status(self.home, self.settings)

@@ -11,7 +11,7 @@ CREATE MACRO broken_job(row, tale, created_at) AS nth([
     '{"record":"job","job_id":"j-' || code(tale, 'broken') || '","status":"pending","created_at":"soon"}',
     '{"record":"job","job_id":"j-' || code(tale, 'broken') || '","created_at":"' || stamp(created_at) || '"}',
     '{"record":"job","job_id":"j-' || code(tale, 'broken') || '","status":"queued","created_at":"2026-'
-    ], row // 5000);
+    ], row // 5003);
 CREATE MACRO broken_metric(row, sampled) AS nth([
     '{"record":"metric","timestamp":"' || stamp(sampled) || '","name":"queue.depth","value":"n/a"}',
     '{"record":"metric","timestamp":"' || stamp(sampled) || '","name":"queue.depth"}',

@@ -13,6 +13,7 @@ import os
 import re
 import time
 import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -23,7 +24,9 @@ from tidemill.errors import SourceError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+_DAY: Final = re.compile(rb'"timestamp"\s*:\s*"(\d{4}-\d\d-\d\d)')
 CHUNK: Final = 8 << 20
+FEW_CHUNKS: Final = 4
 MAX_DOCUMENT_BYTES: Final = 64 << 20
 MAX_RAW_BYTES: Final = 1 << 20
 """How much of a refused text is kept."""
@@ -60,7 +63,6 @@ class Seen:
     mtime_ns: int
     inode: int
     end: int
-    lines: int
     digest: str
     format: str
 
@@ -140,9 +142,9 @@ def _portion(path: Path, format_name: str, parts: Iterable[str], last: Seen | No
         grows = layout is Layout.LINES and compression == "none"
         end = _settled_end(file, stat) if grows else stat.st_size
         head = last if grows and last and last.format == format_name and 0 < last.end < end else None
-        whole, tail, lines = _digests(file, head, end)
+        whole, tail, head_lines = _digests(file, head, end)
         start = last.end if head and last and tail else 0
-        seen = Seen(stat.st_size, stat.st_mtime_ns, stat.st_ino, end, lines, whole, format_name)
+        seen = Seen(stat.st_size, stat.st_mtime_ns, stat.st_ino, end, whole, format_name)
     if end == start:
         return None
     values = path_parts(path, parts)
@@ -155,7 +157,7 @@ def _portion(path: Path, format_name: str, parts: Iterable[str], last: Seen | No
         compression=compression,
         start=start,
         end=end,
-        first_line=last.lines if start and last else 0,
+        first_line=head_lines if start else 0,
         content_hash=content,
         head_hash=last.digest if start and last else "",
         parts=values,
@@ -210,23 +212,40 @@ def _settled_end(file: IO[bytes], stat: os.stat_result) -> int:
     return size if not last.strip() or _is_json(last) else size - len(last)
 
 
+def one_day(portion: Portion) -> bool:
+    """Whether the first and the last record of a file of JSON lines are of the same day: then the others may be, too."""
+    if portion.compression != "none":
+        return False
+    with portion.path.open("rb") as file:
+        first = _DAY.search(file.read(1 << 16))
+        file.seek(max(0, portion.end - (1 << 16)))
+        last = _DAY.findall(file.read(1 << 16))
+    return bool(first and last and first[1] == last[-1])
+
+
 def _digests(file: IO[bytes], head: Seen | None, end: int) -> tuple[str, str, int]:
-    """SHA-256 of the whole and, when the head is as it was, of the rest; and the number of whole lines."""
-    whole, tail, lines, position = hashlib.sha256(), hashlib.sha256(), 0, 0
-    same = False
-    while position < end:
-        border = head.end if head and position < head.end else end
-        chunk = file.read(min(CHUNK, border - position))
-        if not chunk:
-            break
-        position += len(chunk)
-        whole.update(chunk)
-        lines += chunk.count(b"\n")
-        if same:
-            tail.update(chunk)
-        if head and position == head.end:
-            same = whole.hexdigest() == head.digest
-    return whole.hexdigest(), tail.hexdigest() if same else "", lines
+    """The digest of a file up to `end`, and, when its head is as it was, that of the rest and the head's lines."""
+    whole = _digest(file.fileno(), 0, end)
+    if head is None or _digest(file.fileno(), 0, head.end) != head.digest:
+        return whole, "", 0
+    return whole, _digest(file.fileno(), head.end, end), _newlines(file.fileno(), head.end)
+
+
+def _digest(descriptor: int, start: int, end: int) -> str:
+    """SHA-256 over the SHA-256 of each chunk, so that all processors share the work."""
+
+    def of_chunk(offset: int) -> bytes:
+        return hashlib.sha256(os.pread(descriptor, min(CHUNK, end - offset), offset)).digest()
+
+    offsets = range(start, end, CHUNK)
+    if len(offsets) < FEW_CHUNKS:
+        return hashlib.sha256(b"".join(map(of_chunk, offsets))).hexdigest()
+    with ThreadPoolExecutor() as pool:
+        return hashlib.sha256(b"".join(pool.map(of_chunk, offsets))).hexdigest()
+
+
+def _newlines(descriptor: int, end: int) -> int:
+    return sum(os.pread(descriptor, min(CHUNK, end - offset), offset).count(b"\n") for offset in range(0, end, CHUNK))
 
 
 def path_parts(path: Path, names: Iterable[str]) -> dict[str, str]:

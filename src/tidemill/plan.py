@@ -1,0 +1,86 @@
+"""What a build would do, and how each table stands: looked at, without building or waiting for a build."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tidemill import catalog, publish, stale
+from tidemill.build import look
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from tidemill.build import Build
+    from tidemill.home import Home
+    from tidemill.settings import Settings
+
+
+@dataclass(frozen=True)
+class Step:
+    """A partition that a build would build or drop, and why."""
+
+    table: str
+    partition: str
+    why: str
+
+
+@dataclass(frozen=True)
+class TableStatus:
+    """A table as it stands: partitions, how many of them are stale and why, rows, and when it was last built."""
+
+    table: str
+    partitions: int
+    stale: int
+    why: str
+    rows: int
+    built_at: str
+
+
+def plan(
+    home: Home,
+    settings: Settings,
+    *,
+    names: Sequence[str] = (),
+    as_of: datetime | str | None = None,
+    full: bool = False,
+) -> list[Step]:
+    """What a build of all tables, or of some and what they read, would do, in its order."""
+    wanted = catalog.with_inputs(names)
+    with look(home, settings, as_of=as_of, full=full) as build:
+        return [step for name in wanted for step in _steps(build, catalog.table(name))]
+
+
+def _steps(build: Build, table: catalog.Table) -> list[Step]:
+    """A table's steps; for the tables that read it, it then stands as if they had been done."""
+    known = build.known(table.name)
+    work = stale.work(build, table)
+    steps = [Step(table.name, value, mark.differs(known.get(value)) or "--full") for value, mark in work.stale.items()]
+    steps += [Step(table.name, value, "it has no records any more") for value in sorted(work.gone)]
+    stays = {value: made for value, made in known.items() if value not in work.gone}
+    made = {value: {"fingerprint": mark.fingerprint} for value, mark in work.stale.items()}
+    build.states[table.name] = publish.TableState(stays | made)
+    return steps
+
+
+def status(home: Home, settings: Settings) -> list[TableStatus]:
+    """What is fresh and what is stale, a row a table."""
+    published = publish.current(home).tables
+    steps = plan(home, settings)
+    return [
+        _status(name, published.get(name, publish.TableState()), [step for step in steps if step.table == name])
+        for name in catalog.tables()
+    ]
+
+
+def _status(name: str, state: publish.TableState, steps: Sequence[Step]) -> TableStatus:
+    partitions = state.partitions.values()
+    return TableStatus(
+        table=name,
+        partitions=len(partitions),
+        stale=len(steps),
+        why=", ".join(sorted({step.why for step in steps})),
+        rows=sum(int(partition["rows"]) for partition in partitions),
+        built_at=max((str(partition["built_at"]) for partition in partitions), default=""),
+    )
