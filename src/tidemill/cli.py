@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -13,8 +14,12 @@ from tidemill.errors import TidemillError
 from tidemill.output import Format
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tidemill.ingest import Report
     from tidemill.readers.client import Tidemill
+
+INTERRUPTED: Final = 130
 
 app = typer.Typer(
     name="tidemill",
@@ -26,9 +31,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-FormatOption = Annotated[Format, typer.Option("--format", help="What the result is written as.")]
+FormatOption = Annotated[
+    Format | None,
+    typer.Option(
+        "--format", help="What the result is written as; if not given, what the file's name says, or a table."
+    ),
+]
 OutputOption = Annotated[Path | None, typer.Option("--output", help="The file that the result is written to.")]
-AsOf = Annotated[str | None, typer.Option("--as-of", metavar="TIME|latest", help="When windows end; now, if not given.")]
+AsOf = Annotated[
+    str | None, typer.Option("--as-of", metavar="TIME|latest", help="When windows end; now, if not given.")
+]
 Full = Annotated[bool, typer.Option("--full", help="Build everything, stale or not.")]
 
 
@@ -38,14 +50,9 @@ def _options(
     home: Annotated[
         Path, typer.Option(envvar="TIDEMILL_HOME", help="Where tidemill.toml, the lake and the tables are.")
     ] = Path("data"),
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,  # noqa: ARG001 - main
 ) -> None:
     context.obj = home
-    if debug:
-        os.environ[_DEBUG] = "1"
-
-
-_DEBUG = "TIDEMILL_TRACEBACK"
 
 
 def _mill(context: typer.Context) -> Tidemill:
@@ -75,24 +82,32 @@ def init(context: typer.Context) -> None:
 @app.command()
 def ingest(
     context: typer.Context,
-    names: Annotated[list[str] | None, typer.Argument(metavar="[SOURCE | FILE ...]", help="Sources or files; all sources, if none is named.")] = None,
-    form: Annotated[str | None, typer.Option("--format", help="native, a name in sql/records, or a format's SQL file.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SOURCE | FILE ...]", help="Sources or files; all sources, if none is named."),
+    ] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="native, a name in sql/records, or a format's SQL file.")
+    ] = None,
     record: Annotated[str | None, typer.Option(help="What the records are: job, event or metric.")] = None,
     source: Annotated[str | None, typer.Option(help="The source that named files belong to.")] = None,
     timezone: Annotated[str | None, typer.Option(help="The timezone of times that carry no offset.")] = None,
     reread: Annotated[bool, typer.Option("--reread", help="Read files again that have not changed.")] = False,
 ) -> None:
     """Load what is new in the configured sources, or in the files named here."""
+    mill = _mill(context)
+    options = {"record": record, "format": form, "source": source, "timezone": timezone}
+    _say_loads(_ingest(mill, names or [], reread=reread, **options))
+
+
+def _ingest(mill: Tidemill, names: Sequence[str], *, reread: bool = False, **options: str | None) -> list[Report]:
     from tidemill.progress import progress
 
-    mill = _mill(context)
     with progress("ingest") as report:
-        found = mill.ingest(
-            *(names or []), record=record, format=form, source=source, timezone=timezone, reread=reread, progress=report
-        )
+        found = mill.ingest(*names, reread=reread, progress=report, **options)
     if not found:
         _note(f"no sources are configured in {mill.home.settings_file}; name files, or run: tidemill init")
-    _say_loads(found)
+    return found
 
 
 def _say_loads(reports: list[Report]) -> None:
@@ -110,7 +125,8 @@ def _say_loads(reports: list[Report]) -> None:
         if report.unchanged:
             _note(f"{report.source}: {report.unchanged} files hold nothing new")
         if quarantined := report.total("quarantined"):
-            _note(f"{report.source}: {quarantined} records were quarantined; see: tidemill query \"SELECT * FROM lake.quarantine\"")
+            where = 'tidemill build, then: tidemill query "SELECT * FROM lake.quarantine"'
+            _note(f"{report.source}: {quarantined} records were quarantined; see: {where}")
     failures = [failure for report in reports for failure in report.failures]
     for failure in failures[:-1]:
         _note(f"tidemill: {failure}")
@@ -121,7 +137,9 @@ def _say_loads(reports: list[Report]) -> None:
 @app.command()
 def build(
     context: typer.Context,
-    tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE ...]", help="Tables; all, if none is named.")] = None,
+    tables: Annotated[
+        list[str] | None, typer.Argument(metavar="[TABLE ...]", help="Tables; all, if none is named.")
+    ] = None,
     full: Full = False,
     as_of: AsOf = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is stale and why, and build nothing.")] = False,
@@ -129,19 +147,25 @@ def build(
     """Build what is stale, and publish it all at once."""
     mill = _mill(context)
     if dry_run:
-        from tidemill import build as building
-        from tidemill.engines import export
-        from tidemill.output import write
-
-        todo = building.plan(mill.home, mill.settings, as_of=as_of, full=full)
-        wanted = building.with_inputs(tables or [])
-        columns = dict.fromkeys(("table", "partition", "why"), "VARCHAR")
-        write(export.rows(columns, [row for row in todo if row[0] in wanted]), Format.TABLE, None)
-        return
-    _build(mill, tables or [], full=full, as_of=as_of)
+        _plan(mill, tables or [], full=full, as_of=as_of)
+    else:
+        _build(mill, tables or [], full=full, as_of=as_of)
 
 
-def _build(mill: Tidemill, tables: list[str], *, full: bool, as_of: str | None) -> None:
+def _plan(mill: Tidemill, tables: Sequence[str], *, full: bool, as_of: str | None) -> None:
+    from tidemill.engines import export
+    from tidemill.output import write
+    from tidemill.plan import plan
+
+    steps = plan(mill.home, mill.settings, names=tables, as_of=as_of, full=full)
+    columns = dict.fromkeys(("table", "partition", "why"), "VARCHAR")
+    if steps:
+        write(export.rows(columns, [[step.table, step.partition, step.why] for step in steps]), Format.TABLE, None)
+    else:
+        _note("everything is fresh: nothing would be built")
+
+
+def _build(mill: Tidemill, tables: Sequence[str], *, full: bool, as_of: str | None) -> None:
     from tidemill.engines import export
     from tidemill.output import write
     from tidemill.progress import progress
@@ -149,8 +173,9 @@ def _build(mill: Tidemill, tables: list[str], *, full: bool, as_of: str | None) 
     with progress("build") as report:
         built = mill.build(*tables, full=full, as_of=as_of, progress=report)
     columns = {"table": "VARCHAR", "partitions": "BIGINT", "rows": "BIGINT", "seconds": "DOUBLE"}
-    if built:
-        write(export.rows(columns, [[b.table, len(b.partitions), b.rows, b.seconds] for b in built]), Format.TABLE, None)
+    rows = [[made.table, len(made.partitions), made.rows, made.seconds] for made in built]
+    if rows:
+        write(export.rows(columns, rows), Format.TABLE, None)
     else:
         _note("everything is fresh: nothing was built")
 
@@ -158,11 +183,8 @@ def _build(mill: Tidemill, tables: list[str], *, full: bool, as_of: str | None) 
 @app.command()
 def run(context: typer.Context, full: Full = False, as_of: AsOf = None) -> None:
     """Ingest every source, then build: the whole pipeline once."""
-    from tidemill.progress import progress
-
     mill = _mill(context)
-    with progress("ingest") as report:
-        found = mill.ingest(progress=report)
+    found = _ingest(mill, [])
     try:
         _say_loads(found)
     finally:
@@ -173,7 +195,7 @@ def run(context: typer.Context, full: Full = False, as_of: AsOf = None) -> None:
 def query(
     context: typer.Context,
     sql: Annotated[str, typer.Argument(help="One SELECT in DuckDB's SQL.")],
-    form: FormatOption = Format.TABLE,
+    form: FormatOption = None,
     output: OutputOption = None,
 ) -> None:
     """Ask the published tables and the lake with SQL, read-only."""
@@ -186,7 +208,7 @@ def query(
 def show(
     context: typer.Context,
     table: Annotated[str, typer.Argument(help="The table's name.")],
-    form: FormatOption = Format.TABLE,
+    form: FormatOption = None,
     output: OutputOption = None,
 ) -> None:
     """Show a table."""
@@ -205,36 +227,49 @@ def path(context: typer.Context, table: Annotated[str, typer.Argument(help="The 
 
 
 @app.command()
-def tables(context: typer.Context, form: FormatOption = Format.TABLE, output: OutputOption = None) -> None:
+def tables(form: FormatOption = None, output: OutputOption = None) -> None:
     """List the tables that there are."""
     from tidemill import catalog
     from tidemill.engines import export
     from tidemill.output import write
 
-    found = catalog.tables().values()
-    rows = [[t.name, t.family, t.grain, t.partition, t.description] for t in sorted(found, key=lambda t: (t.family, t.name))]
+    found = sorted(catalog.tables().values(), key=lambda table: (table.family, table.name))
+    rows = [[table.name, table.family, table.grain, table.partition, table.description] for table in found]
     columns = dict.fromkeys(("table", "family", "grain", "partition", "description"), "VARCHAR")
     write(export.rows(columns, rows), form, output)
 
 
 @app.command()
-def status(context: typer.Context, form: FormatOption = Format.TABLE, output: OutputOption = None) -> None:
+def status(context: typer.Context, form: FormatOption = None, output: OutputOption = None) -> None:
     """Say what is fresh and what is stale."""
     from tidemill.engines import export
     from tidemill.output import write
 
-    columns = {"table": "VARCHAR", "partitions": "BIGINT", "stale": "BIGINT", "why": "VARCHAR", "rows": "BIGINT", "built_at": "TIMESTAMP WITH TIME ZONE"}
-    rows = [[s.table, s.partitions, s.stale, s.why or None, s.rows, s.built_at or None] for s in _mill(context).status()]
+    columns = {
+        "table": "VARCHAR",
+        "partitions": "BIGINT",
+        "stale": "BIGINT",
+        "why": "VARCHAR",
+        "rows": "BIGINT",
+        "built_at": "TIMESTAMP WITH TIME ZONE",
+    }
+    rows = [
+        [s.table, s.partitions, s.stale, s.why or None, s.rows, s.built_at or None] for s in _mill(context).status()
+    ]
     write(export.rows(columns, rows), form, output)
 
 
 @app.command()
 def simulate(
     context: typer.Context,
-    output: Annotated[Path | None, typer.Option("--output", help="The folder for the files; HOME/raw, if not given.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="The folder for the files; HOME/raw, if not given.")
+    ] = None,
     events: Annotated[int, typer.Option(min=1, help="How many events.")] = 100_000,
     jobs: Annotated[int | None, typer.Option(min=0, help="How many jobs; a tenth of the events, if not given.")] = None,
-    metrics: Annotated[int | None, typer.Option(min=0, help="How many metrics; a tenth of the events, if not given.")] = None,
+    metrics: Annotated[
+        int | None, typer.Option(min=0, help="How many metrics; a tenth of the events, if not given.")
+    ] = None,
     days: Annotated[int, typer.Option(min=1, help="Over how many days.")] = 30,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
 ) -> None:
@@ -249,20 +284,41 @@ def simulate(
     _note(f"load them with: tidemill --home {context.obj} ingest {folder}")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; a failure is one line on standard error and an exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    sys.exit(_run(given or ["--help"]))
+
+
+def _run(arguments: list[str]) -> int:
+    context = None
     try:
-        app()
-    except TidemillError as error:
-        if os.environ.get(_DEBUG):
-            raise
-        _note(f"tidemill: {error}")
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
+        with typer.main.get_command(app).make_context("tidemill", arguments) as context:
+            context.command.invoke(context)
+        sys.stdout.flush()
+    except typer.Exit as end:
+        return end.exit_code
+    except BrokenPipeError:  # who reads has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except Exception as error:
-        if os.environ.get(_DEBUG):
-            raise
-        _note(f"tidemill: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} (--debug shows where)")
-        sys.exit(1)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, one line says it
+        if context and context.params["debug"]:
+            traceback.print_exception(error)
+        return _say_failure(error)
+    return 0
+
+
+def _say_failure(error: BaseException) -> int:
+    """Say in one line what went wrong; returns the exit code."""
+    if isinstance(error, TidemillError):
+        _note(f"tidemill: {error}")
+        return error.exit_code
+    if isinstance(error, typer.TyperException):
+        where = getattr(getattr(error, "ctx", None), "command_path", "tidemill")
+        _note(f"tidemill: {error.format_message()}; see: {where} --help")
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        _note("tidemill: interrupted; what was begun is finished or dropped by the next run")
+        return INTERRUPTED
+    what = str(error).splitlines()[0] if str(error) else ""
+    _note(f"tidemill: {type(error).__name__}: {what} (--debug shows where)")
+    return 1

@@ -196,7 +196,7 @@ def _finish(home: Home, journal: Path) -> None:
 
 def _append(folder: Path, table: str, load_ids: Sequence[str], additions: Sequence[Addition]) -> None:
     from deltalake import DeltaTable
-    from deltalake.transaction import AddAction, CommitProperties, Transaction
+    from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
     if not additions:
         return
@@ -209,7 +209,7 @@ def _append(folder: Path, table: str, load_ids: Sequence[str], additions: Sequen
             target.parent.mkdir(exist_ok=True)
             os.rename(addition.staged, target)  # noqa: PTH104
     now = time.time_ns() // 1_000_000
-    actions = [
+    actions: list[AddAction | RemoveAction] = [
         AddAction(a.path, a.size, {DAY: a.day} if a.day else {}, now, True, _statistics(a))  # noqa: FBT003
         for a in additions
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 ROWS_ON_A_TERMINAL: Final = 200
 DIGITS: Final = 6
+WIDE: Final = 10_000
+"""The width of a table that no terminal limits."""
 
 
 class Format(StrEnum):
@@ -29,48 +32,77 @@ class Format(StrEnum):
     PARQUET = "parquet"
     ARROW = "arrow"
 
+    @classmethod
+    def of(cls, target: Path | None) -> Format:
+        """What a file's name asks for; a table, if it asks for nothing."""
+        suffix = target.suffix.removeprefix(".").lower() if target else ""
+        return cls(suffix) if suffix in {form.value for form in cls} else cls.TABLE
 
-def write(result: duckdb.DuckDBPyRelation | pa.Table, form: Format, target: Path | None) -> None:
-    """Write a result to a file, or to standard output."""
-    if form is Format.TABLE:
-        _print(result, target)
+
+def write(result: duckdb.DuckDBPyRelation | pa.Table, form: Format | None, target: Path | None) -> None:
+    """Write a result to a file, or to standard output; as what the file's name asks for, if no format is given.
+
+    Raises:
+        UsageError: the file cannot be written.
+        TidemillError: a query failed while it was read.
+    """
+    form = form or Format.of(target)
+    if form is Format.TABLE and target is None:
+        sys.stdout.write(_table(result, on_terminal=sys.stdout.isatty()))
+        sys.stdout.flush()
         return
+    try:
+        _deliver(result, form, target)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UsageError(f"{target or 'standard output'} cannot be written: {error.strerror}") from error
+
+
+def _deliver(result: duckdb.DuckDBPyRelation | pa.Table, form: Format, target: Path | None) -> None:
+    """A file is replaced when its content is whole; what is no file, like a pipe, gets that content."""
+    if target and (target.is_file() or not target.exists()):
+        place = target.resolve()
+        with tempfile.TemporaryDirectory(prefix=".tidemill-", dir=place.parent) as folder:
+            _save(result, form, Path(folder, "result")).replace(place)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        made = _save(result, form, Path(folder, "result"))
+        with made.open("rb") as file, target.open("wb") if target else nullcontext(sys.stdout.buffer) as out:
+            shutil.copyfileobj(file, out)
+            out.flush()
+
+
+def _save(result: duckdb.DuckDBPyRelation | pa.Table, form: Format, path: Path) -> Path:
     from tidemill.engines import export
 
-    with tempfile.TemporaryDirectory() as folder:
-        beside = Path(folder) / "result" if target is None else target.with_name(f".{target.name}.part")
-        try:
-            export.write(result, form.value, beside)
-            if target is None:
-                with beside.open("rb") as file:
-                    shutil.copyfileobj(file, sys.stdout.buffer)
-                sys.stdout.flush()
-            else:
-                beside.replace(target)
-        except OSError as error:
-            raise UsageError(f"{target or 'standard output'} cannot be written: {error.strerror}") from error
+    if form is Format.TABLE:
+        path.write_text(_table(result, on_terminal=False), encoding="utf-8")
+    else:
+        export.write(result, form.value, path)
+    return path
 
 
-def _print(result: duckdb.DuckDBPyRelation | pa.Table, target: Path | None) -> None:
+def _table(result: duckdb.DuckDBPyRelation | pa.Table, *, on_terminal: bool) -> str:
+    """A result as text: the first rows on a terminal, else all."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from tidemill.engines import export
 
-    names, numeric, rows, more = export.head(result, ROWS_ON_A_TERMINAL)
+    names, numeric, rows, more = export.head(result, ROWS_ON_A_TERMINAL if on_terminal else None)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name, right in zip(names, numeric, strict=True):
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
+        table.add_column(Text(name), justify="right" if right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(value) for value in row))
-    if target:
-        with target.open("w", encoding="utf-8") as file:
-            Console(file=file, width=10_000, no_color=True).print(table)
-    else:
-        width = None if sys.stdout.isatty() else 10_000
-        Console(width=width, soft_wrap=False).print(table)
+        table.add_row(*(Text(_cell(value)) for value in row))
+    console = Console(width=None if on_terminal else WIDE, no_color=None if on_terminal else True)
+    with console.capture() as text:
+        console.print(table)
     if more:
-        sys.stderr.write(f"{ROWS_ON_A_TERMINAL} rows are shown, there are more: --format csv or --output FILE has all\n")
+        sys.stderr.write(f"the first {ROWS_ON_A_TERMINAL} rows are shown; --format csv or --output FILE gives all\n")
+    return text.get()
 
 
 def _cell(value: Any) -> str:  # noqa: ANN401 - a value of any SQL type
@@ -79,5 +111,6 @@ def _cell(value: Any) -> str:  # noqa: ANN401 - a value of any SQL type
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return f"{value:,.{DIGITS}g}" if abs(value) < 1e15 else f"{value:g}"  # noqa: PLR2004 - beyond it digits say nothing
+        whole = 10**DIGITS <= abs(value) < 1e15  # noqa: PLR2004 - beyond it digits say nothing
+        return f"{value:,.0f}" if whole else f"{value:,.{DIGITS}g}"
     return str(value)

@@ -45,13 +45,13 @@ def _write_periods(build: Build, table: Table, work: Work, files: Files) -> tupl
         before = old if month in kept else None
         periods = sorted(value for value in work.stale if value[:7] == month)
         if periods or before:
-            found[month], counts = _write_month(build, table, month, periods, before, work.gone)
+            found[month], counts = _write_month(build, table, month, periods, before=before, gone=work.gone)
             rows |= counts
     return found, rows
 
 
 def _write_month(
-    build: Build, table: Table, month: str, periods: Sequence[str], before: str | None, gone: Iterable[str]
+    build: Build, table: Table, month: str, periods: Sequence[str], *, before: str | None, gone: Iterable[str]
 ) -> tuple[str, Rows]:
     """One file: its stale periods built anew, the others from the file before, without those that are gone."""
     _bind_periods(build, table, [period for period in periods if period != EMPTY])
@@ -98,8 +98,6 @@ def _bind_tables(build: Build, table: Table, days: Sequence[str] | None = None) 
     if catalog.PRICES in table.reads:
         relations.bind(build.connection, catalog.PRICES, relations.prices(build.home.prices))
     for other in build.inputs(table):
-        rows = relations.published(str(build.file(other.name, file)) for file in build.states[other.name].files.values())
-        if days is not None and other.partition == "day":
-            period = relations.period("day", other.partition_column)
-            rows = f"SELECT * FROM ({rows}) WHERE {period} IN {relations.dates(days)}"
-        relations.bind(build.connection, other.name, rows)
+        files = [str(build.file(other.name, file)) for file in build.states[other.name].files.values()]
+        cut = days if other.partition == "day" else None
+        relations.bind_table(build.connection, other.name, files, other.partition_column, cut)

@@ -79,7 +79,9 @@ class Snapshots(BaseModel):
 class Settings(BaseSettings):
     """All settings of a home."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix=PREFIX, env_nested_delimiter="__", enable_decoding=False)
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix=PREFIX, env_nested_delimiter="__", enable_decoding=False
+    )
 
     timezone: Timezone = "UTC"
     memory_limit: Size | None = None
@@ -134,8 +136,9 @@ def _first_fault(file: Path, error: ValidationError) -> str:
 
 def _known_keys(loc: Sequence[str]) -> Iterable[str]:
     """The settings that stand beside an unknown one."""
-    beside = {"windows": Windows, "snapshots": Snapshots, "sources": Source}.get(loc[0]) if len(loc) > 1 else Settings
-    return (beside or Settings).model_fields.keys() - {"name"}
+    sections: dict[str, type[BaseModel]] = {"windows": Windows, "snapshots": Snapshots, "sources": Source}
+    beside = sections[loc[0]] if len(loc) > 1 else Settings
+    return beside.model_fields.keys() - {"name"}
 
 
 def _origin(file: Path, loc: Sequence[str]) -> str:

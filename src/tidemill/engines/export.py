@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import duckdb
 
 from tidemill.engines.quoting import identifier, literal
+from tidemill.engines.reading import failures
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
+    from duckdb.sqltypes import DuckDBPyType
 
-_NUMBERS = ("BIGINT", "INTEGER", "DOUBLE", "HUGEINT", "DECIMAL", "FLOAT", "SMALLINT", "TINYINT", "UBIGINT")
+_OPTIONS: Final = {
+    "csv": "FORMAT csv, HEADER true",
+    "json": "FORMAT json, ARRAY true",
+    "jsonl": "FORMAT json",
+    "parquet": "FORMAT parquet",
+}
+_NESTED: Final = frozenset({"list", "array", "struct", "map"})
+_INSTANT_OR_DOUBLE: Final = re.compile(r"\b(TIMESTAMP|DOUBLE|FLOAT)\b")
+_NUMBERS: Final = ("BIGINT", "INTEGER", "DOUBLE", "HUGEINT", "DECIMAL", "FLOAT", "SMALLINT", "TINYINT", "UBIGINT")
 
 
 def write(result: duckdb.DuckDBPyRelation | pa.Table, form: str, path: Path) -> None:
-    """Write a result as csv, json, jsonl, parquet or arrow."""
+    """Write a result as csv, json, jsonl, parquet or arrow.
+
+    Raises:
+        TidemillError: the query failed while its rows were read.
+    """
     table = _arrow(result)
     if form == "arrow":
         import pyarrow as pa
@@ -26,17 +42,10 @@ def write(result: duckdb.DuckDBPyRelation | pa.Table, form: str, path: Path) -> 
         with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
             writer.write_table(table)
         return
-    options = {
-        "csv": "FORMAT csv, HEADER true",
-        "json": "FORMAT json, ARRAY true",
-        "jsonl": "FORMAT json",
-        "parquet": "FORMAT parquet",
-    }[form]
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
-        connection.register("result", table)
-        select = "SELECT * FROM result" if form == "parquet" else f"SELECT {_iso(connection)} FROM result"
-        connection.execute(f"COPY ({select}) TO {literal(path)} ({options})")
+    path.touch()
+    with _over(table) as connection:
+        select = "FROM result" if form == "parquet" else f"SELECT {_plain(connection, form)} FROM result"
+        connection.execute(f"COPY ({select}) TO {literal(path)} ({_OPTIONS[form]})")
 
 
 def rows(columns: Mapping[str, str], values: Sequence[Sequence[object]]) -> pa.Table:
@@ -52,32 +61,69 @@ def rows(columns: Mapping[str, str], values: Sequence[Sequence[object]]) -> pa.T
 
 
 def head(
-    result: duckdb.DuckDBPyRelation | pa.Table, limit: int
+    result: duckdb.DuckDBPyRelation | pa.Table, limit: int | None
 ) -> tuple[list[str], list[bool], list[tuple[Any, ...]], bool]:
-    """Names, whether each is a number, the first rows, and whether there are more."""
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.register("result", _arrow(result))
+    """Names, whether each is a number, the first rows or all, and whether there are more.
+
+    Raises:
+        TidemillError: the query failed while its rows were read.
+    """
+    if limit is not None and isinstance(result, duckdb.DuckDBPyRelation):
+        result = result.limit(limit + 1)
+    with _over(_arrow(result)) as connection:
         types = connection.execute("DESCRIBE FROM result").fetchall()
-        found = connection.execute(f"SELECT {_iso(connection)} FROM result LIMIT {limit + 1}").fetchall()
+        found = connection.execute(f"SELECT {_plain(connection, 'table')} FROM result").fetchall()
     numeric = [kind.startswith(_NUMBERS) for _, kind, *_ in types]
-    return [name for name, *_ in types], numeric, found[:limit], len(found) > limit
+    return [name for name, *_ in types], numeric, found[:limit], limit is not None and len(found) > limit
 
 
 def _arrow(result: duckdb.DuckDBPyRelation | pa.Table) -> pa.Table:
-    return result.to_arrow_table() if isinstance(result, duckdb.DuckDBPyRelation) else result
+    if isinstance(result, duckdb.DuckDBPyRelation):
+        with failures():
+            return result.project(", ".join(map(_for_arrow, result.columns, result.types))).to_arrow_table()
+    return result
 
 
-def _iso(connection: duckdb.DuckDBPyConnection) -> str:
-    """Every column of `result`, instants as ISO 8601 text in UTC."""
-    columns = connection.execute("DESCRIBE FROM result").fetchall()
-    shapes = {"TIMESTAMP WITH TIME ZONE": "%Y-%m-%dT%H:%M:%S.%fZ", "TIMESTAMP": "%Y-%m-%dT%H:%M:%S.%f"}
-    parts = []
-    for name, kind, *_ in columns:
-        column = identifier(name)
-        if kind in shapes:
-            text = f"strftime(CAST({column} AS TIMESTAMP), {literal(shapes[kind])})"
-            parts.append(f"replace({text}, '.000000', '') AS {column}")
-        else:
-            parts.append(column)
-    return ", ".join(parts)
+def _for_arrow(name: str, kind: DuckDBPyType) -> str:
+    """A column as Arrow can carry it, whose widest integer is signed."""
+    column = identifier(name)
+    return f"CAST({column} AS BIGNUM) AS {column}" if kind.id == "uhugeint" else column
+
+
+@contextmanager
+def _over(table: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+        connection.register("result", table)
+        yield connection
+
+
+def _plain(connection: duckdb.DuckDBPyConnection, form: str) -> str:
+    """Every column of `result` as a text format spells it: instants in ISO 8601, in JSON what is no number as null."""
+    relation = connection.sql("FROM result")
+    columns = zip(relation.columns, relation.types, strict=True)
+    return ", ".join(f"{_spelt(identifier(name), kind, form)} AS {identifier(name)}" for name, kind in columns)
+
+
+def _spelt(value: str, kind: DuckDBPyType, form: str) -> str:
+    if kind.id == "timestamp with time zone":
+        return f"regexp_replace(CAST({value} AS TIMESTAMP)::VARCHAR, '^(\\S+) (\\S+)$', '\\1T\\2Z')"
+    if kind.id.startswith("timestamp"):
+        return f"replace({value}::VARCHAR, ' ', 'T')"
+    if kind.id in {"double", "float"} and form.startswith("json"):
+        return f"CASE WHEN isfinite({value}) THEN {value} END"
+    if kind.id in _NESTED and _INSTANT_OR_DOUBLE.search(str(kind)):
+        return f"CASE WHEN {value} IS NOT NULL THEN {_nested(value, kind, form)} END"
+    return value
+
+
+def _nested(value: str, kind: DuckDBPyType, form: str) -> str:
+    inner = {name: cast("DuckDBPyType", child) for name, child in kind.children if name != "size"}
+    item = f"item_{len(value)}"
+    if kind.id == "struct":
+        parts = (f"{identifier(name)} := {_spelt(f'{value}.{identifier(name)}', inner[name], form)}" for name in inner)
+        return f"struct_pack({', '.join(parts)})"
+    if kind.id == "map":
+        entry = ", ".join(f"{name} := {_spelt(f'{item}.{name}', inner[name], form)}" for name in ("key", "value"))
+        return f"map_from_entries(list_transform(map_entries({value}), lambda {item}: struct_pack({entry})))"
+    return f"list_transform({value}, lambda {item}: {_spelt(item, inner['child'], form)})"

@@ -30,10 +30,12 @@ _BEGUN: Final = "('completed', 'failed', 'cancelled', 'running', 'paused')"
 
 def nothing(columns: Mapping[str, str]) -> str:
     """The select of no rows with those columns."""
-    return "SELECT " + ", ".join(f"NULL::{kind} AS {identifier(name)}" for name, kind in columns.items()) + " WHERE false"
+    return (
+        "SELECT " + ", ".join(f"NULL::{kind} AS {identifier(name)}" for name, kind in columns.items()) + " WHERE false"
+    )
 
 
-def stored(table: str, columns: Mapping[str, str], paths: Sequence[str]) -> str:
+def stored(columns: Mapping[str, str], paths: Sequence[str]) -> str:
     """The select of every row of a lake table in some files."""
     if not paths:
         return nothing(columns)
@@ -53,7 +55,7 @@ def job_states(observations: str) -> str:
     completed_at stand only where the status has got so far.
     """
     progress = (
-        f"CASE WHEN status IN {_ENDED} THEN 3 WHEN status IN ('running', 'paused') THEN 2 WHEN status = 'queued' THEN 1 ELSE 0 END"
+        f"CASE WHEN status IN {_ENDED} THEN 3 WHEN status IN {_BEGUN} THEN 2 WHEN status = 'queued' THEN 1 ELSE 0 END"
     )
     mapped = ", ".join(identifier(name) for name in (*JOB.names, "attributes"))
     newest = {
@@ -74,7 +76,7 @@ def job_states(observations: str) -> str:
 def bind_records(connection: DuckDBPyConnection, table: str, paths: Sequence[str], where: str) -> None:
     """Bind jobs, events or metrics as the records of some files that meet a condition."""
     contract = BY_TABLE[table]
-    rows = stored(table, contract.stored, paths)
+    rows = stored(contract.stored, paths)
     select = f"SELECT * FROM ({rows}) WHERE {where}"
     bind(connection, table, job_states(select) if contract is JOB else select)
 
@@ -95,7 +97,7 @@ def in_days(column: str, days: Iterable[str]) -> str:
 
 
 def in_window(column: str, *, as_of: str, hours: int) -> str:
-    """The condition that an instant is in the hours up to as_of: as_of − hours < t ≤ as_of."""
+    """The condition that an instant is in the hours up to as_of: as_of - hours < t ≤ as_of."""
     end = f"{literal(as_of)}::TIMESTAMPTZ"
     return f"{identifier(column)} > {end} - INTERVAL {int(hours)} HOUR AND {identifier(column)} <= {end}"
 
@@ -113,6 +115,14 @@ def ordered(select: str, sort: Iterable[str]) -> str:
 def merged(select: str, sort: Iterable[str], before: str, stays: str) -> str:
     """A file's rows in order: those of the file before that stay, by a condition, and the new ones."""
     return ordered(f"(SELECT * FROM ({published([before])}) WHERE {stays}) UNION ALL BY NAME ({select}\n)", sort)
+
+
+def bind_table(
+    connection: DuckDBPyConnection, name: str, paths: Iterable[str], column: str, days: Iterable[str] | None
+) -> None:
+    """Bind a table's rows, whole or of some reporting days."""
+    where = "true" if days is None else f"{period('day', column)} IN {dates(days)}"
+    bind(connection, name, f"SELECT * FROM ({published(paths)}) WHERE {where}")
 
 
 def write(connection: DuckDBPyConnection, select: str, folder: Path, period: str) -> tuple[str, int]:
@@ -144,7 +154,9 @@ def rows_by_load(connection: DuckDBPyConnection, paths: Sequence[str]) -> dict[s
 def newest(connection: DuckDBPyConnection, files: Mapping[str, Sequence[str]]) -> datetime | None:
     """The newest of events' and metrics' timestamp and jobs' observed_at; None in an empty lake."""
     instants = {"jobs": "observed_at", "events": "timestamp", "metrics": "timestamp"}
-    selects = [f"SELECT max({instants[t]}) AS t FROM read_parquet({literals(paths)})" for t, paths in files.items() if paths]
+    selects = [
+        f"SELECT max({instants[t]}) AS t FROM read_parquet({literals(paths)})" for t, paths in files.items() if paths
+    ]
     if not selects:
         return None
     found: datetime | None = connection.execute(f"SELECT max(t) FROM ({' UNION ALL '.join(selects)})").fetchall()[0][0]

@@ -41,7 +41,8 @@ def write_builds(connection: duckdb.DuckDBPyConnection, folder: Path, states: Ma
     (folder / BUILDS).mkdir()
     columns = ", ".join(f"unnest(${n}::{kind}[]) AS {name}" for n, (name, kind) in enumerate(_BUILDS.items(), 1))
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE history AS SELECT {columns}", [[row[name] for row in history] for name in _BUILDS]
+        f"CREATE OR REPLACE TEMP TABLE history AS SELECT {columns}",
+        [[row[name] for row in history] for name in _BUILDS],
     )
     select = "FROM history ORDER BY table_name, partition_value"
     relations.write(connection, select, folder / BUILDS, "all")
@@ -68,7 +69,7 @@ def _rows(records: Snapshot, table: str, columns: Mapping[str, str]) -> str:
         held = relations.held(*(records.paths(name) for name in (table, "released", "loads")))
         if held:
             return f"SELECT {', '.join(columns)} FROM ({held})"
-    return relations.stored(table, columns, records.paths(table))
+    return relations.stored(columns, records.paths(table))
 
 
 def _comment(database: duckdb.DuckDBPyConnection, name: str) -> None:

@@ -1,0 +1,1 @@
+"""How published tables are read: from Python, and by those who ask for them."""

@@ -48,10 +48,10 @@ events AS (
         CASE WHEN fails OR luck < failures THEN false WHEN luck >= failures + unknowns THEN true END AS success,
         CASE WHEN median_ms IS NULL OR one_in(row, 'untimed', 0.01) THEN NULL
             WHEN is_job AND type = 'step' THEN 1000 * slowed * pace * (0.2 + 0.75 * roll(row, 'duration'))
-            WHEN type = 'llm_request' THEN first_token(row, word) + lognormal(row, 'duration', median_ms, spread)
-            ELSE lognormal(row, 'duration', median_ms, spread) END AS duration_ms,
-        CASE WHEN input IS NOT NULL THEN lognormal(row, 'input', input, 0.8)::BIGINT END AS input_tokens,
-        CASE WHEN input IS NOT NULL THEN lognormal(row, 'output', output, 0.9)::BIGINT END AS output_tokens
+            WHEN type = 'llm_request' THEN first_token(row, word) + long_tailed(row, 'duration', median_ms, spread)
+            ELSE long_tailed(row, 'duration', median_ms, spread) END AS duration_ms,
+        CASE WHEN input IS NOT NULL THEN long_tailed(row, 'input', input, 0.4)::BIGINT END AS input_tokens,
+        CASE WHEN input IS NOT NULL THEN long_tailed(row, 'output', output, 0.45)::BIGINT END AS output_tokens
     FROM recalled
 )
 SELECT make_timestamp(arrival)::DATE AS day, CASE WHEN copy = 2 THEN broken_event(row, happened) ELSE concat(
@@ -74,9 +74,9 @@ SELECT make_timestamp(arrival)::DATE AS day, CASE WHEN copy = 2 THEN broken_even
                 ',"input_tokens":', input_tokens, ',"output_tokens":', output_tokens, 
                 ',"cost_usd":' || CASE word WHEN 'synthesis' THEN price_of(tale, input_tokens, output_tokens)
                     ELSE dollars(2e-8 * input_tokens) END)
-            WHEN word = 'train' THEN concat(',"cost_usd":', dollars(lognormal(row, 'cost', 0.4, 0.8))) END)
+            WHEN word = 'train' THEN concat(',"cost_usd":', dollars(long_tailed(row, 'cost', 0.4, 0.4))) END)
         WHEN 'function_call' THEN concat(
-            tracked(row), ',"overhead_ms":', decimals(lognormal(row, 'overhead', 0.08, 0.6)),
+            tracked(row), ',"overhead_ms":', decimals(long_tailed(row, 'overhead', 0.08, 0.3)),
             CASE WHEN NOT success THEN failure(row) END)
         WHEN 'llm_request' THEN concat(
             ',"request_id":"r-', code(request, 'request'), '"',

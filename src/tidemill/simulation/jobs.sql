@@ -70,7 +70,7 @@ SELECT NULL::DATE AS day, CASE WHEN copy = 2 THEN broken_job(row, tale, created_
         WHEN 'ended' THEN concat(
             ',"completed_at":"', stamp(completed_at), '"',
             CASE WHEN one_in(tale, 'priced', 0.65)
-                THEN concat(',"cost_usd":', dollars(lognormal(tale, 'cost', 0.08, 1.4)))
+                THEN concat(',"cost_usd":', dollars(long_tailed(tale, 'cost', 0.08, 0.7)))
                 WHEN one_in(tale, 'priced', 0.7) THEN ',"cost_usd":0' END,
             CASE WHEN kind = 'failed' AND one_in(tale, 'explained', 0.95)
                 THEN replace(failure(tale), '"message"', '"error_message"') END)

@@ -30,7 +30,7 @@ SELECT NULL::DATE AS day, CASE WHEN copy = 2 THEN broken_metric(row, sampled) EL
     '{"record":"metric"', CASE WHEN has_id(row) THEN concat(',"id":"', code(row, 'metric'), '"') END,
     ',"timestamp":"', stamp(sampled), '","name":"', metric.name, '","value":', CASE metric.kind
         WHEN 'counter' THEN (metric.level * (since_reset + 600 * sin(since_reset / 3600)))::BIGINT::VARCHAR
-        WHEN 'delta' THEN lognormal(row, 'value', metric.level, 0.9)::BIGINT::VARCHAR
+        WHEN 'delta' THEN long_tailed(row, 'value', metric.level, 0.45)::BIGINT::VARCHAR
         ELSE decimals(metric.level
             * (1 + 0.3 * sin((seconds - 28800) * pi() / 43200) + 0.1 * normal(row, 'value'))) END,
     ',"unit":"', metric.unit, '"',

@@ -72,9 +72,9 @@ CREATE MACRO price_of(story, input, output) AS dollars(
 CREATE MACRO document_updated(row, document) AS concat(
     ',"document_id":"d-', document, '","connector_id":"c-', document % 8, '"', document_name(document),
     CASE WHEN one_in(row, 'status', 0.04) THEN ',"status":"deleted"' END,
-    ',"total_tokens":', lognormal(document, 'size', 1800, 1.1)::BIGINT,
-    ',"value":', lognormal(document, 'size', 1800, 1.1)::BIGINT // 250 + 1);
-CREATE MACRO first_token(row, word) AS lognormal(row, 'ttft', CASE word WHEN 'hit' THEN 15 ELSE 450 END, 0.7);
+    ',"total_tokens":', long_tailed(document, 'size', 1800, 0.55)::BIGINT,
+    ',"value":', long_tailed(document, 'size', 1800, 0.55)::BIGINT // 250 + 1);
+CREATE MACRO first_token(row, word) AS long_tailed(row, 'ttft', CASE word WHEN 'hit' THEN 15 ELSE 450 END, 0.35);
 CREATE MACRO ttft(row, word) AS CASE
     WHEN one_in(row, 'no ttft', 0.04) THEN NULL
     WHEN one_in(row, 'zero ttft', 0.03) THEN 0
