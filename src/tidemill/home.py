@@ -27,8 +27,15 @@ class Home:
 
     @classmethod
     def at(cls, path: str | os.PathLike[str]) -> Home:
-        """The home at a path, which need not exist yet."""
-        return cls(Path(os.path.abspath(path)))  # noqa: PTH100 - a symlinked home keeps the name that its owner gave it
+        """The home at a path, which need not exist yet.
+
+        Raises:
+            UsageError: DuckDB could not open a database there.
+        """
+        found = Path(os.path.abspath(path))  # noqa: PTH100 - a symlinked home keeps the name that its owner gave it
+        if "?" in str(found):
+            raise UsageError(f"{found} cannot be a home: DuckDB takes what follows a ? for options")
+        return cls(found)
 
     @property
     def settings_file(self) -> Path:
@@ -77,11 +84,9 @@ class Home:
             folder.mkdir(parents=True, exist_ok=True)
             writable = os.access(folder, os.W_OK | os.X_OK)
         except OSError as error:
-            message = f"{folder} cannot be created: {error.strerror}; choose another --home"
-            raise UsageError(message) from error
+            raise UsageError(f"{folder} cannot be created: {error.strerror}; choose another --home") from error
         if not writable:
-            message = f"{folder} cannot be written; change its permissions or choose another --home"
-            raise UsageError(message)
+            raise UsageError(f"{folder} cannot be written; change its permissions or choose another --home")
 
 
 def _acquire(descriptor: int, wait: float, folder: Path) -> None:
@@ -92,8 +97,7 @@ def _acquire(descriptor: int, wait: float, folder: Path) -> None:
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 holder = (folder / ".lock").read_text() or "another process"
-                message = f"{folder} is held by {holder}; try again when it has finished"
-                raise LockTimeoutError(message) from None
+                raise LockTimeoutError(f"{folder} is held by {holder}; try again when it has finished") from None
             time.sleep(0.02)
         else:
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -80,6 +81,7 @@ class _Run:
     settings: Settings
     reread: bool
     progress: Callable[[str, int, int], None] | None
+    begun: set[str] = field(default_factory=set)
 
     @cached_property
     def connection(self) -> DuckDBPyConnection:
@@ -127,6 +129,8 @@ class _Run:
         if batch:
             report.loads += commit(self.home, self.connection, batch)
             memory.keep(batch)
+            self.done |= self.begun
+            self.begun.clear()
             batch.clear()
 
     def _staged(self, source: Source, form: Format, path: Path, memory: _Memory, report: Report) -> Load | None:
@@ -138,21 +142,26 @@ class _Run:
             return None
         portion = files.portion(path, signature, form.path_parts, last)
         if portion is None:
-            report.empty.append(str(path))
+            if path.stat().st_size:
+                report.unchanged += 1
+            else:
+                report.empty.append(str(path))
             return None
         load = staging.of_portion(source, form, portion, self.home.staging)
-        if load.load_id in self.done:
+        if load.load_id in self.begun:
+            report.unchanged += 1
+            return None
+        if not load.bytes or load.load_id in self.done:
             report.unchanged += 1
             memory.keep([load])
             return None
-        self.done.add(load.load_id)
         try:
             staging.stage(self.connection, load)
             staging.stage_head(self.connection, load)
         except BaseException:
-            self.done.discard(load.load_id)
             shutil.rmtree(load.folder, ignore_errors=True)
             raise
+        self.begun.add(load.load_id)
         return load
 
 
@@ -172,20 +181,22 @@ def commit(home: Home, connection: DuckDBPyConnection, batch: Sequence[Load]) ->
     """Settle staged loads and append them to the lake as one commit; returns the ledger's new rows."""
     if not batch:
         return []
-    try:
+    settled = home.staging / uuid.uuid4().hex
+    with ExitStack() as staged:
+        for folder in (settled, *(load.folder for load in batch)):
+            staged.callback(shutil.rmtree, folder, ignore_errors=True)
         with home.lock("lake"):
             lake.prepare(home)
             begun = lake.finished(home, [load.load_id for load in batch])
             fresh = [load for load in batch if load.load_id not in begun]
             if not fresh:
                 return []
-            additions, ledger = settle(connection, lake.snapshot(home), fresh, home.staging / uuid.uuid4().hex)
+            additions, ledger = settle(connection, lake.snapshot(home), fresh, settled)
             if additions:
+                journaled = staged.pop_all()  # whatever happens now: what the journal names must stay until it is done
                 lake.commit(home, [str(row["load_id"]) for row in ledger], additions)
+                journaled.close()
             return ledger
-    finally:
-        for load in batch:
-            shutil.rmtree(load.folder, ignore_errors=True)
 
 
 class _Memory:
@@ -194,7 +205,7 @@ class _Memory:
     def __init__(self, home: Home, source: str) -> None:
         self._file = home.lake / f"seen-{uuid.uuid5(uuid.NAMESPACE_URL, source).hex}.json"
         self._seen: dict[str, files.Seen] = {}
-        if self._file.exists():
+        with suppress(OSError, ValueError, TypeError):
             self._seen = {path: files.Seen(**seen) for path, seen in json.loads(self._file.read_text()).items()}
 
     def of(self, path: Path) -> files.Seen | None:
@@ -215,7 +226,11 @@ def sources(settings: Settings, names: Sequence[str], *, source: str | None = No
     What is `given` (record, format, timezone) holds for files; of a configured source it replaces the setting.
     """
     values = {key: value for key, value in given.items() if value is not None}
+    if values.get("format", "").endswith(".sql"):
+        values["format"] = str(Path(values["format"]).expanduser().absolute())
     if not names:
+        if source and source not in settings.sources:
+            raise UsageError.unknown("source", source, settings.sources)
         return [_with(settings.sources[name], values) for name in ([source] if source else settings.sources)]
     configured = [name for name in names if name in settings.sources]
     paths = [str(Path(name).expanduser().absolute()) for name in names if name not in settings.sources]

@@ -12,6 +12,7 @@ import os
 import shutil
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -101,22 +102,23 @@ def _create(folder: Path, table: str) -> None:
 def _schema(table: str) -> pa.Schema:
     import pyarrow as pa
 
-    types = {
+    types: dict[str, pa.DataType] = {
         "VARCHAR": pa.string(),
         "BIGINT": pa.int64(),
         "DOUBLE": pa.float64(),
         "BOOLEAN": pa.bool_(),
         "TIMESTAMP WITH TIME ZONE": pa.timestamp("us", tz="UTC"),
     }
-    fields = [(name, types[kind]) for name, kind in TABLES[table].items()]
-    return pa.schema([*fields, (DAY, pa.date32())] if table in RECORD_TABLES else fields)
+    fields = {name: types[kind] for name, kind in TABLES[table].items()}
+    return pa.schema(fields | {DAY: pa.date32()} if table in RECORD_TABLES else fields)
 
 
 def _sweep(staging: Path) -> None:
     """Remove what crashed runs left in the staging folder a day ago."""
     for folder in staging.iterdir():
-        if time.time() - folder.stat().st_mtime > ORPHAN_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(FileNotFoundError):  # its owner may be removing it
+            if time.time() - folder.stat().st_mtime > ORPHAN_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def current(home: Home) -> Snapshot:
@@ -141,10 +143,9 @@ def _files(folder: Path, table: str) -> list[DataFile]:
     try:
         actions = pa.table(DeltaTable(folder).get_add_actions(flatten=True))
     except (DeltaError, OSError) as error:
-        message = f"the lake's table {folder} cannot be read: {str(error).splitlines()[0]}"
-        raise LakeError(message) from error
+        raise LakeError(f"the lake's table {folder} cannot be read: {str(error).splitlines()[0]}") from error
     empty: list[Any] = [None] * actions.num_rows
-    columns = {name: actions.column(name).to_pylist() for name in actions.column_names}
+    columns: dict[str, list[Any]] = {name: actions.column(name).to_pylist() for name in actions.column_names}
     rows = zip(
         columns["path"],
         columns["num_records"],

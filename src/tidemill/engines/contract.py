@@ -150,7 +150,7 @@ def checked(contract: Contract, fields: str, *, source: str, load_id: str, timez
     day = f"CAST(make_timestamp(epoch_us({identifier(contract.day_of)})) AS DATE)"
     stored = [identifier(name) for name in contract.names]
     if contract is not JOB:
-        stored[0] = f"CASE WHEN id IS NULL AND refusal IS NULL THEN {derived_id(contract, source)} ELSE id END AS id"
+        stored[0] = f"CASE WHEN coalesce(id, '') = '' AND refusal IS NULL THEN {derived_id(contract, source)} ELSE id END AS id"
     return (
         f"SELECT {', '.join(stored)}, {literal(source)} AS source, {literal(load_id)} AS load_id, attributes, line, raw, refusal, "
         f"CASE WHEN refusal IS NULL THEN {day} END AS day "

@@ -57,7 +57,8 @@ def rows(columns: Mapping[str, str], values: Sequence[Sequence[object]]) -> pa.T
         if values:
             marks = ", ".join("?" for _ in columns)
             connection.executemany(f"INSERT INTO result VALUES ({marks})", values)
-        return connection.sql("FROM result").to_arrow_table()
+        made: pa.Table = connection.sql("FROM result").to_arrow_table()
+    return made
 
 
 def head(
@@ -78,16 +79,15 @@ def head(
 
 
 def _arrow(result: duckdb.DuckDBPyRelation | pa.Table) -> pa.Table:
-    if isinstance(result, duckdb.DuckDBPyRelation):
-        with failures():
-            return result.project(", ".join(map(_for_arrow, result.columns, result.types))).to_arrow_table()
-    return result
-
-
-def _for_arrow(name: str, kind: DuckDBPyType) -> str:
-    """A column as Arrow can carry it, whose widest integer is signed."""
-    column = identifier(name)
-    return f"CAST({column} AS BIGNUM) AS {column}" if kind.id == "uhugeint" else column
+    if not isinstance(result, duckdb.DuckDBPyRelation):
+        return result
+    with failures():
+        wide = [identifier(name) for name, kind in zip(result.columns, result.types, strict=True) if kind == "UHUGEINT"]
+        if wide:  # Arrow's widest integer is signed
+            casts = ", ".join(f"CAST({name} AS BIGNUM) AS {name}" for name in wide)
+            result = result.project(f"* REPLACE ({casts})")
+        table: pa.Table = result.to_arrow_table()
+    return table
 
 
 @contextmanager

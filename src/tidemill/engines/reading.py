@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import tempfile
+import uuid
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import duckdb
@@ -14,7 +16,6 @@ from tidemill.errors import TidemillError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 READS: Final = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 _MISTAKES: Final = (
@@ -30,7 +31,8 @@ def connect(snapshot: Path, lake: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(str(snapshot / "catalog.duckdb"), read_only=True)
     connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     connection.execute("SET autoinstall_known_extensions = false; SET python_enable_replacements = false")
-    connection.execute(f"SET temp_directory = {literal(tempfile.gettempdir())}")
+    beside = Path(tempfile.gettempdir(), f"tidemill-{uuid.uuid4().hex}")  # DuckDB makes it when it must, and removes it
+    connection.execute(f"SET temp_directory = {literal(beside)}")
     connection.execute(f"SET allowed_directories = {literals([snapshot, lake])}")
     connection.execute("SET enable_external_access = false; SET lock_configuration = true")
     return connection

@@ -52,28 +52,33 @@ WITH known AS (
         owner_of(workflow) AS person,
         seen.event = 'created' OR (seen.event = 'ended' AND NOT one_in(tale, 'told', 0.7)) AS is_whole
     FROM (SELECT due.*, sights[sight] AS seen FROM due, book WHERE arrival >= $begins AND arrival < $ends) AS due
+),
+lines AS (
+    SELECT row, copy, tale, created_at, concat(
+        '{"record":"job","job_id":"j-', code(tale, 'job'), '","status":"', status, '"',
+        CASE WHEN event = 'queued' OR NOT one_in(row, 'unobserved', 0.03)
+            THEN concat(',"observed_at":"', stamp(observed_at), '"') END,
+        CASE WHEN is_whole THEN concat(
+            ',"created_at":"', stamp(created_at), '"',
+            CASE WHEN one_in(tale, 'scheduled', 0.3)
+                THEN concat(',"scheduled_at":"', stamp(created_at + (started_at - created_at) // 2), '"') END,
+            ',"name":"', workflow_kind_of(workflow), ' ', tale, '"', project_of(person), ',"user_id":"u-', person,
+            '","workflow_id":"w-', workflow, '","workflow_kind":"', workflow_kind_of(workflow),
+            '","step_count":', steps,
+            CASE WHEN one_in(tale, 'queue', 0.05) THEN ',"queue":"nightly","resources":{"cpu":4}' END) END,
+        CASE WHEN event = 'started' OR (event = 'ended' AND is_whole)
+            THEN concat(',"started_at":"', stamp(started_at), '"') END,
+        CASE event
+            WHEN 'ended' THEN concat(
+                ',"completed_at":"', stamp(completed_at), '"',
+                CASE WHEN one_in(tale, 'priced', 0.65)
+                    THEN concat(',"cost_usd":', dollars(long_tailed(tale, 'cost', 0.08, 0.7)))
+                    WHEN one_in(tale, 'priced', 0.7) THEN ',"cost_usd":0' END,
+                CASE WHEN kind = 'failed' AND one_in(tale, 'explained', 0.95)
+                    THEN replace(failure(tale), '"message"', '"error_message"') END)
+            WHEN 'deleted' THEN concat(',"deleted_at":"', stamp(observed_at), '"') END,
+        '}') AS line
+    FROM known
 )
-SELECT NULL::DATE AS day, CASE WHEN copy = 2 THEN broken_job(row, tale, created_at) ELSE concat(
-    '{"record":"job","job_id":"j-', code(tale, 'job'), '","status":"', status, '"',
-    CASE WHEN event = 'queued' OR NOT one_in(row, 'unobserved', 0.03)
-        THEN concat(',"observed_at":"', stamp(observed_at), '"') END,
-    CASE WHEN is_whole THEN concat(
-        ',"created_at":"', stamp(created_at), '"',
-        CASE WHEN one_in(tale, 'scheduled', 0.3)
-            THEN concat(',"scheduled_at":"', stamp(created_at + (started_at - created_at) // 2), '"') END,
-        ',"name":"', workflow_kind_of(workflow), ' ', tale, '"', project_of(person), ',"user_id":"u-', person,
-        '","workflow_id":"w-', workflow, '","workflow_kind":"', workflow_kind_of(workflow), '","step_count":', steps,
-        CASE WHEN one_in(tale, 'queue', 0.05) THEN ',"queue":"nightly","resources":{"cpu":4}' END) END,
-    CASE WHEN event = 'started' OR (event = 'ended' AND is_whole)
-        THEN concat(',"started_at":"', stamp(started_at), '"') END,
-    CASE event
-        WHEN 'ended' THEN concat(
-            ',"completed_at":"', stamp(completed_at), '"',
-            CASE WHEN one_in(tale, 'priced', 0.65)
-                THEN concat(',"cost_usd":', dollars(long_tailed(tale, 'cost', 0.08, 0.7)))
-                WHEN one_in(tale, 'priced', 0.7) THEN ',"cost_usd":0' END,
-            CASE WHEN kind = 'failed' AND one_in(tale, 'explained', 0.95)
-                THEN replace(failure(tale), '"message"', '"error_message"') END)
-        WHEN 'deleted' THEN concat(',"deleted_at":"', stamp(observed_at), '"') END,
-    '}') END AS line
-FROM known;
+SELECT NULL::DATE AS day, CASE WHEN copy = 2 THEN broken_job(row, tale, created_at) ELSE line END AS line
+FROM lines;

@@ -25,17 +25,21 @@ WITH measured AS (
         (seconds + 7919 * series) % (100000 + 3000 * series) AS since_reset
     FROM due, book
     WHERE arrival >= $begins AND arrival < $ends
+),
+lines AS (
+    SELECT row, copy, sampled, concat(
+        '{"record":"metric"', CASE WHEN has_id(row) THEN concat(',"id":"', code(row, 'metric'), '"') END,
+        ',"timestamp":"', stamp(sampled), '","name":"', metric.name, '","value":', CASE metric.kind
+            WHEN 'counter' THEN (metric.level * (since_reset + 600 * sin(since_reset / 3600)))::BIGINT::VARCHAR
+            WHEN 'delta' THEN long_tailed(row, 'value', metric.level, 0.45)::BIGINT::VARCHAR
+            ELSE decimals(metric.level
+                * (1 + 0.3 * sin((seconds - 28800) * pi() / 43200) + 0.1 * normal(row, 'value'))) END,
+        ',"unit":"', metric.unit, '"',
+        CASE WHEN metric.kind <> 'gauge' OR one_in(row, 'kind', 0.5) THEN concat(',"kind":"', metric.kind, '"') END,
+        ',"labels":{"host":"node-', host, '","region":"', CASE WHEN host < 4 THEN 'eu' ELSE 'us' END, '"}',
+        CASE WHEN one_in(row, 'scraper', 0.02) THEN ',"scraper":"v2"' END,
+        '}') AS line
+    FROM measured
 )
-SELECT NULL::DATE AS day, CASE WHEN copy = 2 THEN broken_metric(row, sampled) ELSE concat(
-    '{"record":"metric"', CASE WHEN has_id(row) THEN concat(',"id":"', code(row, 'metric'), '"') END,
-    ',"timestamp":"', stamp(sampled), '","name":"', metric.name, '","value":', CASE metric.kind
-        WHEN 'counter' THEN (metric.level * (since_reset + 600 * sin(since_reset / 3600)))::BIGINT::VARCHAR
-        WHEN 'delta' THEN long_tailed(row, 'value', metric.level, 0.45)::BIGINT::VARCHAR
-        ELSE decimals(metric.level
-            * (1 + 0.3 * sin((seconds - 28800) * pi() / 43200) + 0.1 * normal(row, 'value'))) END,
-    ',"unit":"', metric.unit, '"',
-    CASE WHEN metric.kind <> 'gauge' OR one_in(row, 'kind', 0.5) THEN concat(',"kind":"', metric.kind, '"') END,
-    ',"labels":{"host":"node-', host, '","region":"', CASE WHEN host < 4 THEN 'eu' ELSE 'us' END, '"}',
-    CASE WHEN one_in(row, 'scraper', 0.02) THEN ',"scraper":"v2"' END,
-    '}') END AS line
-FROM measured;
+SELECT NULL::DATE AS day, CASE WHEN copy = 2 THEN broken_metric(row, sampled) ELSE line END AS line
+FROM lines;

@@ -6,6 +6,7 @@ from where its last load ended, if its head is unchanged.
 
 from __future__ import annotations
 
+import codecs
 import glob
 import hashlib
 import json
@@ -114,7 +115,7 @@ def _suffixes(path: Path) -> tuple[str, str]:
 
 
 def portion(path: Path, format_name: str, parts: Iterable[str], last: Seen | None) -> Portion | None:
-    """What is new in a file since its last load: None when it is empty or unchanged."""
+    """What is new in a file since its last load, maybe no bytes: None when there is nothing in it that can be read."""
     try:
         return _portion(path, format_name, parts, last)
     except PermissionError as error:
@@ -126,11 +127,11 @@ def portion(path: Path, format_name: str, parts: Iterable[str], last: Seen | Non
 
 
 def unchanged(path: Path, last: Seen | None) -> bool:
-    """Whether a file's size, mtime and inode are those of its last load."""
+    """Whether a file's size, mtime and inode are those of its last load, and none of its lines had to wait then."""
     if last is None:
         return False
     stat = path.stat()
-    return (stat.st_size, stat.st_mtime_ns, stat.st_ino) == (last.size, last.mtime_ns, last.inode)
+    return last.end == last.size and (stat.st_size, stat.st_mtime_ns, stat.st_ino) == (last.size, last.mtime_ns, last.inode)
 
 
 def _portion(path: Path, format_name: str, parts: Iterable[str], last: Seen | None) -> Portion | None:
@@ -141,11 +142,11 @@ def _portion(path: Path, format_name: str, parts: Iterable[str], last: Seen | No
         stat = os.fstat(file.fileno())
         grows = layout is Layout.LINES and compression == "none"
         end = _settled_end(file, stat) if grows else stat.st_size
-        head = last if grows and last and last.format == format_name and 0 < last.end < end else None
+        head = last if grows and last and last.format == format_name and 0 < last.end <= end else None
         whole, tail, head_lines = _digests(file, head, end)
         start = last.end if head and last and tail else 0
         seen = Seen(stat.st_size, stat.st_mtime_ns, stat.st_ino, end, whole, format_name)
-    if end == start:
+    if end == 0:
         return None
     values = path_parts(path, parts)
     content = tail if start else whole
@@ -179,7 +180,7 @@ def _layout(path: Path, suffix: str, compression: str) -> Layout:
 def _holds_lines(path: Path, compression: str) -> bool:
     """Whether a .json file is in fact JSON lines: its first line is an object and another follows."""
     with opened(path, compression) as file:
-        first, _, rest = file.read(1 << 20).lstrip().partition(b"\n")
+        first, _, rest = file.read(1 << 20).removeprefix(codecs.BOM_UTF8).lstrip().partition(b"\n")
     if not first.startswith(b"{") or not rest.strip():
         return False
     return _is_json(first)
@@ -206,10 +207,23 @@ def _settled_end(file: IO[bytes], stat: os.stat_result) -> int:
     size = stat.st_size
     if size == 0 or time.time() - stat.st_mtime > SETTLE_SECONDS:
         return size
-    file.seek(max(0, size - CHUNK))
-    last = file.read().rpartition(b"\n")[2]
+    start = _last_line(file, size)
+    file.seek(start)
+    last = file.read(MAX_DOCUMENT_BYTES)
     file.seek(0)
-    return size if not last.strip() or _is_json(last) else size - len(last)
+    return size if not last.strip() or _is_json(last) else start
+
+
+def _last_line(file: IO[bytes], size: int) -> int:
+    """Where the text after the last newline begins."""
+    while size:
+        begin = max(0, size - CHUNK)
+        file.seek(begin)
+        newline = file.read(size - begin).rfind(b"\n")
+        if newline >= 0:
+            return begin + newline + 1
+        size = begin
+    return 0
 
 
 def one_day(portion: Portion) -> bool:
@@ -284,7 +298,7 @@ def spool(source: Portion, target: Path, max_line_bytes: int, delimiter: bytes) 
                 bad.append(BadLine(number, _readable(line), fault))
                 out.write(b"\n")
             else:
-                out.write(line.replace(b"\r", b" ") + b"\n")
+                out.write((line.replace(b"\r", b" ") if delimiter else line) + b"\n")
     return bad
 
 
@@ -300,7 +314,7 @@ def _fault(line: bytes, max_line_bytes: int, delimiter: bytes) -> str | None:
         line.decode()
     except UnicodeDecodeError:
         return "not UTF-8"
-    if delimiter in line or (b"\r" in line and not _is_json(line)):
+    if delimiter and (delimiter in line or (b"\r" in line and not _is_json(line))):
         return "not JSON"
     return None
 
