@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 
-EVENTS, DAYS = 12_000, 8
+EVENTS, DAYS = 8_000, 8
 WHO = {"user_id", "project", "session_id"}
 CARRIES = {
     "function_call": {"name", "category", "duration_ms", "success", "overhead_ms", "error_type", "message"},
@@ -214,7 +214,7 @@ def test_broken_lines(sample: Sample) -> None:
 
 def test_kinds_of_broken_lines(tmp_path: Path) -> None:
     """Lines are cut off or no object; values are not of their type, out of range, or missing."""
-    few = Sample(simulate(tmp_path, events=5, jobs=8_000, metrics=0, days=1))
+    few = Sample(simulate(tmp_path, events=5, jobs=6_000, metrics=0, days=1))
     assert set(few.flaws) == {
         "not JSON",
         "not an object",

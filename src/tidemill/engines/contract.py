@@ -19,13 +19,18 @@ UTC = "UTC"
 MACROS = """
 CREATE OR REPLACE TEMP MACRO sorted_labels(labels) AS CASE
     WHEN labels = '{}' THEN '{}'
-    WHEN coalesce(TRY(json_type(labels)), '') = 'OBJECT'
-         AND NOT list_has_any(TRY(json_transform(labels, '"MAP(VARCHAR, JSON)"')).map_values()
-                 .list_transform(lambda v: json_type(v)), ['OBJECT', 'ARRAY'])
-    THEN to_json(map_from_entries(list_sort(map_entries(TRY(json_transform(labels, '"MAP(VARCHAR, VARCHAR)"'))))))::VARCHAR
+    WHEN coalesce(TRY(json_type(labels)), '') <> 'OBJECT' THEN NULL
+    WHEN list_has_any(json_type(labels, '$.*'), ['OBJECT', 'ARRAY']) THEN NULL
+    WHEN list_unique(json_type(labels, '$.*')) = 1 AND json_type(labels, '$.*')[1] = 'VARCHAR'
+         AND json_keys(labels) = list_sort(list_distinct(json_keys(labels)))
+    THEN CAST(json(labels) AS VARCHAR)
+    ELSE '{' || coalesce(array_to_string(list_transform(
+        list_sort(list_distinct(json_keys(labels))),
+        lambda key: CAST(to_json(key) AS VARCHAR) || ':' || CAST(to_json(json_extract_string(
+            labels, '/' || replace(replace(key, '~', '~0'), '/', '~1'))) AS VARCHAR)), ','), '') || '}'
 END;
 """
-"""Labels with their keys sorted and their values as text; NULL for what is not a flat object."""
+"""Labels with their keys sorted and their values as text, null ones left out; NULL for what is not a flat object."""
 
 
 def instant(text: str, timezone: str) -> str:

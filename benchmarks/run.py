@@ -1,0 +1,162 @@
+"""Speed and memory, measured side by side in one run and written to benchmarks/RESULTS.md.
+
+Every contender is a process of its own, its memory is the operating system's own figure, contenders take turns,
+and what is compared are medians and their ratios. `--events` and `--build-events` scale the work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+LINES = """
+COPY (
+    SELECT md5(i::VARCHAR) AS id,
+           strftime(TIMESTAMP '2026-02-01' + to_microseconds(i * (432_000_000_000 // {events})), '%Y-%m-%dT%H:%M:%S.%fZ') AS timestamp,
+           ['llm_request', 'tool_use', 'step', 'function_call'][1 + i % 4] AS type, 'name' || (hash(i) % 100) AS name,
+           's' || (i // 20) AS session_id, 'u' || (hash(i // 20) % 5000) AS user_id, (hash(i + 7) % 10) > 0 AS success,
+           (hash(i + 1) % 100000) / 10.0 AS duration_ms, (hash(i + 2) % 1000)::INTEGER AS input_tokens,
+           (hash(i + 3) % 1000)::INTEGER AS output_tokens, 'gpt-4o' AS model, (hash(i + 4) % 1000) / 10000.0 AS cost_usd
+    FROM range({events}) AS t(i)
+) TO '{path}' (FORMAT json)
+"""
+
+BARE = """
+import duckdb, sys
+connection = duckdb.connect()
+connection.execute("SET enable_progress_bar = false")
+connection.execute(f"COPY (FROM read_json('{sys.argv[1]}')) TO '{sys.argv[2]}' (FORMAT parquet)")
+"""
+BARE_BY_DAY = BARE.replace("FROM read_json('{sys.argv[1]}')", "SELECT *, timestamp::DATE AS day FROM read_json('{sys.argv[1]}')").replace(
+    "(FORMAT parquet)", "(FORMAT parquet, PARTITION_BY (day), OVERWRITE)"
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One process: seconds on the clock, seconds of processor time, and its peak memory in GiB."""
+
+    wall: float
+    processor: float
+    memory: float
+
+
+def measure(command: list[str]) -> Measured:
+    """Run a command to its end; fails when the command does."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - started
+    if os.waitstatus_to_exitcode(status):
+        message = process.stderr.read().decode() if process.stderr else ""
+        raise SystemExit(f"{' '.join(command)} failed: {message}")
+    return Measured(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / (1 << 20))
+
+
+def median(runs: list[Measured]) -> Measured:
+    """The median of each figure."""
+    return Measured(*(statistics.median(getattr(run, name) for run in runs) for name in ("wall", "processor", "memory")))
+
+
+def tidemill(home: Path, *words: str) -> list[str]:
+    """The command over a home."""
+    return [sys.executable, "-m", "tidemill", "--home", str(home), *words]
+
+
+def ingest(folder: Path, events: int, rounds: int) -> list[str]:
+    """JSON lines to the lake, against DuckDB's bare copy of the same file."""
+    import duckdb
+
+    lines = folder / "events.jsonl"
+    with duckdb.connect() as connection:
+        connection.execute(LINES.format(events=events, path=lines))
+    home = folder / "ingest"
+    runs: dict[str, list[Measured]] = {"DuckDB's bare COPY": [], "DuckDB's bare COPY by day": [], "tidemill ingest": []}
+    for _ in range(rounds):
+        runs["DuckDB's bare COPY"].append(measure([sys.executable, "-c", BARE, str(lines), str(folder / "bare.parquet")]))
+        runs["DuckDB's bare COPY by day"].append(measure([sys.executable, "-c", BARE_BY_DAY, str(lines), str(folder / "days")]))
+        shutil.rmtree(home, ignore_errors=True)
+        runs["tidemill ingest"].append(measure(tidemill(home, "ingest", str(lines), "--record", "event")))
+    bare = median(runs["DuckDB's bare COPY"]).wall
+    size = lines.stat().st_size / 1e9
+    rows = [f"### Ingest: {events:,} JSON lines of events ({size:.2f} GB), median of {rounds} interleaved runs", ""]
+    rows += ["| | seconds | lines a second | peak GiB | rate, bare = 1 |", "|---|---|---|---|---|"]
+    for name, found in runs.items():
+        m = median(found)
+        rows.append(f"| {name} | {m.wall:.2f} | {events / m.wall:,.0f} | {m.memory:.2f} | {bare / m.wall:.2f} |")
+    lines.unlink()
+    return rows
+
+
+def build(folder: Path, events: int) -> list[str]:
+    """Every table from nothing, then a run with nothing to do."""
+    home = folder / "build"
+    measure(tidemill(home, "simulate", "--events", str(events), "--days", "30"))
+    raw = sorted(str(path) for path in (home / "raw").iterdir())
+    loading = measure(tidemill(home, "ingest", *raw))
+    (home / "tidemill.toml").write_text('[sources.files]\npath = "raw/*.jsonl"\n', encoding="utf-8")
+    building = measure(tidemill(home, "build"))
+    query = "SELECT table_name, count(*) AS partitions, sum(rows)::BIGINT AS rows, sum(seconds) AS seconds FROM builds GROUP BY ALL ORDER BY ALL"
+    done = subprocess.run(tidemill(home, "query", query, "--format", "json"), capture_output=True, check=True)
+    rows = [
+        f"### Build: all tables over {events:,} simulated events, a tenth as many jobs and metrics, 30 days",
+        "",
+        f"Loaded in {loading.wall:.1f} s (peak {loading.memory:.2f} GiB); built in {building.wall:.1f} s, "
+        f"{events / building.wall:,.0f} events a second through all tables, peak {building.memory:.2f} GiB.",
+        "",
+        "| table | partitions | rows | seconds | events a second |",
+        "|---|---|---|---|---|",
+    ]
+    for table in json.loads(done.stdout):
+        rate = f"{events / table['seconds']:,.0f}" if table["seconds"] else ""
+        rows.append(f"| {table['table_name']} | {table['partitions']} | {table['rows']:,} | {table['seconds']:.2f} | {rate} |")
+    again = median([measure(tidemill(home, "run")) for _ in range(5)])
+    rows += ["", f"A second `run` with nothing new: {again.wall:.2f} s."]
+    return rows
+
+
+def start(rounds: int = 11) -> str:
+    """How long the command takes to say what it can do."""
+    return f"`tidemill --help`: {median([measure([sys.executable, '-m', 'tidemill', '--help']) for _ in range(rounds)]).wall:.2f} s."
+
+
+def machine() -> str:
+    """What the figures were measured on."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (1 << 30)
+    versions = ", ".join(f"{name} {version(name)}" for name in ("duckdb", "polars", "pyarrow", "deltalake"))
+    return f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}, Python {platform.python_version()}, {versions}."
+
+
+def main() -> None:
+    """Measure everything and write RESULTS.md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=5_000_000, help="lines of the ingest")
+    parser.add_argument("--build-events", type=int, default=20_000_000, help="events of the build")
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved runs of each contender")
+    parser.add_argument("--folder", type=Path, default=None, help="where the data are made, and removed again")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=given.folder) as name:
+        folder = Path(name)
+        parts = [["# Results", "", f"Measured by `make bench` on {machine()}", "", start(), ""]]
+        parts.append([*ingest(folder, given.events, given.rounds), ""])
+        parts.append(build(folder, given.build_events))
+    text = "\n".join(line for part in parts for line in part) + "\n"
+    RESULTS.write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

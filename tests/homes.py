@@ -1,0 +1,97 @@
+"""Homes for the tests of build, publish and the command: records given inline, and what is then published."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+
+from tidemill import Tidemill, catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+Record = dict[str, Any]
+
+AS_OF: Final = "2026-02-12T12:00:00+00:00"
+
+
+def event(key: str, at: str, **fields: object) -> Record:
+    """An event with an id, a question unless it is of another type."""
+    return {"record": "event", "id": key, "timestamp": at, "type": "question"} | fields
+
+
+def job(key: str, at: str, **fields: object) -> Record:
+    """An observation of a job that was created at that moment."""
+    return {"record": "job", "job_id": key, "created_at": at, "status": "completed"} | fields
+
+
+def metric(key: str, at: str, value: float = 1.5) -> Record:
+    """A sample of a gauge."""
+    return {"record": "metric", "id": key, "timestamp": at, "name": "cpu", "value": value}
+
+
+def home(folder: Path, *records: Record, settings: str = "", name: str = "home") -> Tidemill:
+    """A home in a folder, that holds those records."""
+    mill = Tidemill(folder / name)
+    write_settings(mill, settings)
+    if records:
+        feed(mill, *records)
+    return mill
+
+
+def write_settings(mill: Tidemill, settings: str) -> None:
+    """Write a home's tidemill.toml; one thread is enough for a handful of records."""
+    mill.home.path.mkdir(parents=True, exist_ok=True)
+    mill.home.settings_file.write_text(f"threads = 1\n{settings}")
+
+
+def feed(mill: Tidemill, *records: Record) -> None:
+    """Ingest records, all of which must be accepted or known, from a file of their own."""
+    text = "".join(json.dumps(record) + "\n" for record in records)
+    file = mill.home.path / "raw" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.jsonl"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+    reports = mill.ingest(file)
+    assert [str(failure) for report in reports for failure in report.failures] == []
+    assert sum(report.total("quarantined") for report in reports) == 0
+
+
+def built(mill: Tidemill, *names: str, **options: Any) -> dict[str, list[str]]:  # noqa: ANN401 - those of Tidemill.build
+    """Build; which partitions of which tables were built."""
+    return {made.table: list(made.partitions) for made in mill.build(*names, **options)}
+
+
+def readers_of(relation: str) -> set[str]:
+    """The tables that read a relation, themselves or through another table."""
+    found: set[str] = set()
+    for table in catalog.tables().values():  # each after those that it reads
+        if table.reads & (found | {relation}):
+            found.add(table.name)
+    return found
+
+
+def rows(mill: Tidemill, query: str) -> list[tuple[Any, ...]]:
+    """The rows of a query over the newest snapshot."""
+    return mill.sql(query).fetchall()
+
+
+def published(mill: Tidemill) -> dict[str, str]:
+    """Every published table but `builds`, as text: names, types, and the rows in their order, doubles bit for bit."""
+    with duckdb.connect(str(mill.snapshot() / "catalog.duckdb"), read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        names = [name for (name,) in connection.execute("SELECT view_name FROM duckdb_views() WHERE schema_name = 'main'").fetchall()]
+        found = {}
+        for name in sorted(set(names) & catalog.tables().keys()):
+            relation = connection.sql(f'FROM "{name}"')
+            found[name] = f"{relation.columns} {relation.types} {relation.fetchall()!r}"
+        return found
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """The digest of every file under a folder."""
+    files: Iterable[Path] = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}

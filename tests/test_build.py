@@ -1,0 +1,562 @@
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from deltalake import DeltaTable
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from tests.homes import (
+    AS_OF,
+    Record,
+    built,
+    event,
+    feed,
+    home,
+    job,
+    metric,
+    published,
+    readers_of,
+    rows,
+    write_settings,
+)
+from tidemill import Tidemill, catalog, plan
+from tidemill.errors import TableError, UsageError
+from tidemill.settings import sql_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+TWO_DAYS = (
+    event("a", "2026-02-10T10:00:00Z", session_id="s1", user_id="u1", duration_ms=10.25),
+    event("b", "2026-02-11T10:00:00Z", session_id="s1", user_id="u1", type="llm_request", ttft_ms=5, model="m1"),
+    job("j1", "2026-02-10T09:00:00Z", started_at="2026-02-10T09:01:00Z", completed_at="2026-02-10T09:02:00Z"),
+    job("j2", "2026-02-11T09:00:00Z", status="running"),
+    metric("m1", "2026-02-10T09:00:00Z"),
+    metric("m2", "2026-02-11T09:00:00Z"),
+)
+
+
+def other_tables(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let the tables of a folder be those that there are."""
+    found = catalog.read(folder)
+    monkeypatch.setattr(catalog, "tables", lambda: found)
+
+
+def copy_of_tables(tmp_path: Path) -> Path:
+    """A copy of the tables' SQL that a test may change."""
+    return shutil.copytree(sql_folder() / "tables", tmp_path / "tables")
+
+
+def write_table(folder: Path, name: str, header: str, select: str) -> None:
+    """Write the SQL of a table of a test's own."""
+    file = folder / "own" / f"{name}.sql"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"-- A table of a test's own.\n-- grain: {name}\n{header}\n\n{select}\n")
+
+
+# What is stale
+
+
+def test_a_second_build_builds_nothing_and_publishes_nothing(tmp_path: Path) -> None:
+    """Where nothing changed, nothing is built and the snapshot stays the same."""
+    mill = home(tmp_path, *TWO_DAYS)
+    assert built(mill, as_of=AS_OF).keys() == catalog.tables().keys()
+    snapshot = mill.snapshot()
+    assert built(mill, as_of=AS_OF) == {}
+    assert mill.snapshot() == snapshot
+    assert [path.name for path in snapshot.parent.iterdir()] == [snapshot.name]
+
+
+@pytest.mark.parametrize(
+    ("late", "relation"),
+    [
+        (event("late", "2026-02-10T23:59:59.999999Z", session_id="s2"), "events"),
+        (metric("late", "2026-02-10T00:00:00Z"), "metrics"),
+        (job("late", "2026-02-10T12:00:00Z"), "jobs"),
+        (job("j1", "2026-02-10T09:00:00Z", status="failed", observed_at="2026-02-12T09:00:00Z"), "jobs"),
+    ],
+    ids=["event", "metric", "new job", "newer observation"],
+)
+def test_a_late_record_reopens_its_day_and_nothing_else(tmp_path: Path, late: Record, relation: str) -> None:
+    """Of the day tables that read it just its day is built, of the others those that stand on it, and no other table."""
+    mill = home(tmp_path, *TWO_DAYS)
+    built(mill, as_of=AS_OF)
+    feed(mill, late)
+    found = built(mill, as_of=AS_OF)
+    tables = catalog.tables()
+    assert found.keys() == readers_of(relation)
+    assert {name: days for name, days in found.items() if tables[name].partition == "day"} == {
+        name: ["2026-02-10"] for name in found if tables[name].partition == "day"
+    }
+
+
+def test_a_late_record_touches_only_the_windows_that_reach_it(tmp_path: Path) -> None:
+    """A window whose days hold no new record is not built again."""
+    mill = home(tmp_path, *TWO_DAYS)
+    built(mill, as_of=AS_OF)
+    feed(mill, event("late", "2026-02-07T10:00:00Z"))
+    assert built(mill, as_of=AS_OF)["llm_ttft"] == ["168h", "720h"]
+
+
+def test_records_that_were_there_already_make_nothing_stale(tmp_path: Path) -> None:
+    """A file of nothing but duplicates changes no table."""
+    mill = home(tmp_path, *TWO_DAYS)
+    built(mill, as_of=AS_OF)
+    feed(mill, TWO_DAYS[0], TWO_DAYS[4])
+    assert built(mill, as_of=AS_OF) == {}
+    assert rows(mill, "SELECT sum(duplicates)::BIGINT FROM lake.loads") == [(2,)]
+
+
+def test_half_past_eleven_utc_is_the_next_day_in_berlin(tmp_path: Path) -> None:
+    """A record counts on its local day, and both UTC days that a local day is made of can reopen it."""
+    mill = home(tmp_path, event("a", "2026-02-10T23:30:00Z"), settings='timezone = "Europe/Berlin"')
+    built(mill, as_of=AS_OF)
+    assert rows(mill, "SELECT day::VARCHAR, events FROM activity_daily") == [("2026-02-11", 1)]
+    assert rows(mill, "SELECT hour::VARCHAR FROM activity_hourly") == [("2026-02-10 23:00:00+00",)]
+    feed(mill, event("b", "2026-02-10T22:30:00Z"))
+    assert built(mill, as_of=AS_OF)["activity_daily"] == ["2026-02-10", "2026-02-11"]
+    feed(mill, event("c", "2026-02-11T10:00:00Z"))
+    assert built(mill, as_of=AS_OF)["activity_daily"] == ["2026-02-11", "2026-02-12"]
+    assert rows(mill, "SELECT day::VARCHAR, events FROM activity_daily") == [("2026-02-10", 1), ("2026-02-11", 2)]
+
+
+def test_changed_sql_rebuilds_the_table_and_what_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every partition of that table is built again and of those above it; the other tables stay."""
+    mill = home(tmp_path, *TWO_DAYS)
+    built(mill, as_of=AS_OF)
+    folder = copy_of_tables(tmp_path)
+    file = folder / "activity" / "session_activity_daily.sql"
+    file.write_text(file.read_text().replace("count(*) AS events", "10 * count(*) AS events"))
+    other_tables(monkeypatch, folder)
+    found = built(mill, as_of=AS_OF)
+    assert found.keys() == {"session_activity_daily"} | readers_of("session_activity_daily")
+    assert found["session_activity_daily"] == ["2026-02-10", "2026-02-11"]
+    assert rows(mill, "SELECT events FROM sessions") == [(20,)]
+
+
+def test_sql_that_changed_without_effect_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new comment gives the same file, and yet the next build knows that it was made of this text."""
+    mill = home(tmp_path, *TWO_DAYS)
+    built(mill, as_of=AS_OF)
+    folder = copy_of_tables(tmp_path)
+    file = folder / "metrics" / "metric_hourly.sql"
+    file.write_text(file.read_text() + "-- the same as before\n")
+    other_tables(monkeypatch, folder)
+    before = published(mill)
+    assert built(mill, as_of=AS_OF) == {"metric_hourly": ["2026-02-10", "2026-02-11"]}
+    assert built(mill, as_of=AS_OF) == {}
+    assert published(mill) == before
+
+
+def test_full_builds_everything_to_the_same_tables(tmp_path: Path) -> None:
+    """With full every partition of every table is built, to the same rows in the same order."""
+    mill = home(tmp_path, *TWO_DAYS)
+    first = built(mill, as_of=AS_OF)
+    before = published(mill)
+    assert built(mill, as_of=AS_OF, full=True) == first
+    assert published(mill) == before
+
+
+@pytest.mark.parametrize(("old", "new"), [("UTC", "Asia/Tokyo"), ("Asia/Tokyo", "America/New_York")])
+def test_another_timezone_rebuilds_everything(tmp_path: Path, old: str, new: str) -> None:
+    """Every table is that of a fresh home of the new timezone: a day that there no longer is leaves no row behind."""
+    records = (*TWO_DAYS, event("x", "2026-01-31T22:30:00Z"), event("y", "2026-02-28T20:30:00Z"))
+    mill = home(tmp_path, *records, settings=f'timezone = "{old}"')
+    built(mill, as_of=AS_OF)
+    write_settings(mill, f'timezone = "{new}"')
+    assert built(mill, as_of=AS_OF).keys() == catalog.tables().keys()
+    fresh = home(tmp_path, *records, settings=f'timezone = "{new}"', name="fresh")
+    built(fresh, as_of=AS_OF)
+    assert published(mill) == published(fresh)
+    assert built(mill, as_of=AS_OF) == {}
+
+
+def test_new_prices_rebuild_what_reads_them(tmp_path: Path) -> None:
+    """When prices.csv appears or changes, the tables that name prices are built again, and no others."""
+    mill = home(tmp_path, event("a", "2026-02-10T10:00:00Z", type="llm_request", model="m1", input_tokens=1_000_000))
+    built(mill, as_of=AS_OF)
+    assert rows(mill, "SELECT estimated_cost_usd, unpriced_requests FROM llm_hourly") == [(None, 1)]
+    header = "provider,model,valid_from,input_per_1m_usd,output_per_1m_usd\n"
+    mill.home.prices.write_text(f"{header},m*,2026-01-01T00:00:00Z,3,9\n")
+    assert built(mill, as_of=AS_OF).keys() == readers_of("prices")
+    assert rows(mill, "SELECT estimated_cost_usd, unpriced_requests FROM llm_hourly") == [(3.0, 0)]
+
+
+def test_only_the_tables_asked_for_and_their_inputs_are_built(tmp_path: Path) -> None:
+    """Naming a table builds it and what it reads; the others wait."""
+    mill = home(tmp_path, *TWO_DAYS)
+    assert built(mill, "job_totals", as_of=AS_OF).keys() == {"job_states", "job_activity_daily", "job_totals"}
+    with pytest.raises(UsageError, match="activity_daily is not built yet"):
+        mill.path("activity_daily")
+    with pytest.raises(UsageError, match='did you mean "job_totals"'):
+        mill.build("job_total")
+
+
+def test_a_table_that_there_is_no_longer_leaves_the_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table whose SQL is gone is published no more."""
+    mill = home(tmp_path, *TWO_DAYS)
+    built(mill, as_of=AS_OF)
+    folder = copy_of_tables(tmp_path)
+    (folder / "metrics" / "metric_hourly.sql").unlink()
+    other_tables(monkeypatch, folder)
+    assert built(mill, as_of=AS_OF) == {}
+    assert not (mill.snapshot() / "metric_hourly").exists()
+
+
+def test_compacting_the_lake_makes_nothing_stale(tmp_path: Path) -> None:
+    """The same records in other files are the same records; readers are shown the new files."""
+    mill = home(tmp_path)
+    for hour in range(4):
+        feed(mill, *(event(f"e{hour}{n}", f"2026-02-10T0{hour}:00:00Z") for n in range(3)), metric(f"m{hour}", "2026-02-10T00:00:00Z"))
+    built(mill, as_of=AS_OF)
+    snapshot, tables = mill.snapshot(), published(mill)
+    with mill.home.lock("lake"):
+        assert DeltaTable(mill.home.lake / "events").optimize.compact()["numFilesRemoved"] == 4
+        assert DeltaTable(mill.home.lake / "metrics").optimize.compact()["numFilesRemoved"] == 4
+    assert built(mill, as_of=AS_OF) == {}
+    assert mill.snapshot() != snapshot
+    assert published(mill) == tables
+    assert rows(mill, "SELECT count(*), count(DISTINCT load_id) FROM lake.events") == [(12, 4)]
+    feed(mill, event("late", "2026-02-10T05:00:00Z"))
+    assert built(mill, as_of=AS_OF)["activity_daily"] == ["2026-02-10"]
+    assert rows(mill, "SELECT events FROM activity_daily") == [(13,)]
+
+
+# Windows
+
+
+def test_a_window_stands_until_it_is_old(tmp_path: Path) -> None:
+    """Younger than windows.refresh_minutes it keeps its as_of; then it is built as of now."""
+    mill = home(tmp_path, *TWO_DAYS, settings="[windows]\nrefresh_minutes = 10")
+    young = datetime.now(UTC) - timedelta(minutes=5)
+    built(mill, as_of=young)
+    assert built(mill) == {}
+    assert rows(mill, "SELECT DISTINCT as_of FROM llm_ttft") == [(young,)]
+    built(mill, as_of=datetime.now(UTC) - timedelta(minutes=11))
+    assert built(mill) == {"llm_ttft": ["168h", "24h", "720h"]}
+    ((as_of,),) = rows(mill, "SELECT DISTINCT as_of FROM llm_ttft")
+    assert timedelta(0) <= datetime.now(UTC) - as_of < timedelta(minutes=1)
+
+
+def test_a_window_of_the_future_does_not_stand(tmp_path: Path) -> None:
+    """One that was asked for ahead of time is built as of now by the next build."""
+    mill = home(tmp_path, *TWO_DAYS)
+    built(mill, as_of=datetime.now(UTC) + timedelta(minutes=5))
+    assert built(mill) == {"llm_ttft": ["168h", "24h", "720h"]}
+
+
+def test_a_window_with_new_records_is_built_as_of_now(tmp_path: Path) -> None:
+    """However young it is."""
+    mill = home(tmp_path, *TWO_DAYS)
+    now = datetime.now(UTC)
+    built(mill, as_of=now - timedelta(minutes=5))
+    feed(mill, event("new", (now - timedelta(minutes=1)).isoformat(), type="llm_request", ttft_ms=7))
+    assert built(mill)["llm_ttft"] == ["168h", "24h", "720h"]
+    assert rows(mill, "SELECT requests, as_of >= now() - INTERVAL 1 MINUTE FROM llm_ttft WHERE window_hours = 24") == [(1, True)]
+
+
+def test_a_window_is_built_when_another_moment_is_asked_for(tmp_path: Path) -> None:
+    """An as_of of its own is kept to the microsecond; the same one again builds nothing."""
+    mill = home(tmp_path, *TWO_DAYS)
+    built(mill, as_of=AS_OF)
+    assert built(mill, as_of="2026-02-12T12:00:00.000001Z") == {"llm_ttft": ["168h", "24h", "720h"]}
+    assert built(mill, as_of="2026-02-12T13:00:00.000001+01:00") == {}
+    assert rows(mill, "SELECT DISTINCT as_of::VARCHAR FROM llm_ttft") == [("2026-02-12 12:00:00.000001+00",)]
+
+
+def test_a_window_takes_in_its_end_and_leaves_out_its_beginning(tmp_path: Path) -> None:
+    """as_of - w < t ≤ as_of."""
+    moments = ("2026-02-11T12:00:00Z", "2026-02-11T12:00:00.000001Z", "2026-02-12T12:00:00Z", "2026-02-12T12:00:00.000001Z")
+    mill = home(tmp_path, *(event(at, at, type="llm_request", ttft_ms=n) for n, at in enumerate(moments, 1)))
+    built(mill, as_of=AS_OF)
+    assert rows(mill, "SELECT requests, p50_ttft_ms FROM llm_ttft WHERE window_hours = 24") == [(2, 2.5)]
+
+
+def test_windows_stand_in_the_order_of_their_length(tmp_path: Path) -> None:
+    """Published files are read in the order of the table's sort, 24 hours before 168 before 720."""
+    mill = home(tmp_path, *TWO_DAYS)
+    built(mill, as_of=AS_OF)
+    assert rows(mill, "SELECT window_hours FROM llm_ttft") == [(24,), (168,), (720,)]
+    assert mill.show("llm_ttft")["window_hours"].to_list() == [24, 168, 720]
+
+
+@pytest.mark.parametrize(
+    ("record", "latest"),
+    [
+        (event("x", "2026-02-11T20:00:00.5Z"), "2026-02-11 20:00:00.5+00"),
+        (metric("x", "2026-02-12T20:00:00Z"), "2026-02-12 20:00:00+00"),
+        (job("j2", "2026-02-11T09:00:00Z", observed_at="2026-03-01T00:00:00Z"), "2026-03-01 00:00:00+00"),
+    ],
+    ids=["event", "metric", "job"],
+)
+def test_latest_is_the_newest_moment_that_a_record_knows(tmp_path: Path, record: Record, latest: str) -> None:
+    """Of events and metrics their timestamp, of jobs when they were observed."""
+    mill = home(tmp_path, *TWO_DAYS, record)
+    built(mill, as_of="latest")
+    assert rows(mill, "SELECT DISTINCT as_of::VARCHAR FROM llm_ttft") == [(latest,)]
+    assert built(mill, as_of="latest") == {}
+
+
+def test_latest_of_an_empty_lake_is_now(tmp_path: Path) -> None:
+    """Where there is no record, the run's moment ends the windows."""
+    mill = home(tmp_path)
+    built(mill, as_of="latest")
+    assert rows(mill, "SELECT count(*) FROM llm_ttft WHERE as_of > now() - INTERVAL 1 MINUTE") == [(3,)]
+
+
+@pytest.mark.parametrize("moment", ["yesterday", "", "2026-02-30", "0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59-12:00"])
+def test_a_moment_that_is_none_is_refused(tmp_path: Path, moment: str) -> None:
+    """As_of must be a time within the years that records may have."""
+    with pytest.raises(UsageError, match="as-of"):
+        home(tmp_path).build(as_of=moment)
+
+
+def test_a_moment_without_an_offset_is_utc(tmp_path: Path) -> None:
+    """Whether it comes as a text or as a datetime."""
+    mill = home(tmp_path, *TWO_DAYS)
+    built(mill, as_of="2026-02-12T12:00:00")
+    assert built(mill, as_of=datetime(2026, 2, 12, 12)) == {}  # noqa: DTZ001 - that is the point
+    assert built(mill, as_of=AS_OF) == {}
+
+
+# Equal to a build from nothing
+
+ZONES = ("UTC", "Europe/Berlin", "Asia/Kolkata", "Pacific/Kiritimati", "America/St_Johns")
+HOURS = st.integers(min_value=0, max_value=24 * 40)
+WORDS = st.sampled_from(["a", "b", None])
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> list[list[Record]]:
+    """Some files of events, jobs and metrics over forty days, many of them late."""
+    start = datetime(2026, 1, 15, tzinfo=UTC)
+    files: list[list[Record]] = []
+    for number in range(draw(st.integers(2, 3))):
+        records: list[Record] = []
+        for index in range(draw(st.integers(1, 8))):
+            at = (start + timedelta(hours=draw(HOURS), minutes=30)).isoformat()
+            fields = {"session_id": draw(WORDS), "user_id": draw(WORDS), "job_id": draw(WORDS), "duration_ms": draw(HOURS) / 7}
+            kind = draw(st.sampled_from(["step", "llm_request", "error_occurred"]))
+            records.append(event(f"{number}-{index}", at, type=kind, ttft_ms=draw(HOURS) / 3, cost_usd=draw(HOURS) / 9, **fields))
+            records.append(metric(f"{number}-{index}", at, draw(HOURS) / 7))
+        status = draw(st.sampled_from(["running", "completed", "failed"]))
+        seen = (start + timedelta(days=draw(st.integers(0, 9)))).isoformat()
+        records.append(job("a", start.isoformat(), status=status, observed_at=seen, started_at=start.isoformat(), completed_at=seen))
+        files.append(records)
+    return files
+
+
+@examples(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@given(files=batches(), timezone=st.sampled_from(ZONES))
+def test_building_step_by_step_gives_what_building_once_gives(
+    tmp_path_factory: pytest.TempPathFactory, files: list[list[Record]], timezone: str
+) -> None:
+    """After any steps of ingest, late data and build, the tables are those of a fresh home: rows, order, doubles."""
+    folder = tmp_path_factory.mktemp("steps")
+    settings = f'timezone = "{timezone}"'
+    mill = home(folder, settings=settings)
+    for records in files:
+        feed(mill, *records)
+        built(mill, as_of=AS_OF)
+    fresh = home(folder, *(record for records in reversed(files) for record in records), settings=settings, name="fresh")
+    built(fresh, as_of=AS_OF)
+    assert published(mill) == published(fresh)
+    assert built(mill, as_of=AS_OF) == {}
+
+
+# An empty lake, a broken table
+
+
+def test_of_an_empty_lake_every_table_is_published(tmp_path: Path) -> None:
+    """With its columns and without rows, but for those that a table has of nothing; the next build does nothing."""
+    mill = home(tmp_path)
+    built(mill, as_of=AS_OF)
+    for table in catalog.tables().values():
+        frame = mill.show(table.name)
+        assert frame.columns == list(table.comments), table.name
+        assert len(frame) == len(table.windows), table.name
+    assert built(mill, as_of=AS_OF) == {}
+
+
+def test_the_first_record_takes_the_place_of_the_empty_file(tmp_path: Path) -> None:
+    """A table that was empty has then just the file of its month."""
+    mill = home(tmp_path)
+    built(mill, as_of=AS_OF)
+    feed(mill, *TWO_DAYS)
+    built(mill, as_of=AS_OF)
+    fresh = home(tmp_path, *TWO_DAYS, name="fresh")
+    built(fresh, as_of=AS_OF)
+    assert published(mill) == published(fresh)
+    assert [file.name[:7] for file in mill.path("activity_daily").iterdir()] == ["2026-02"]
+
+
+def test_an_empty_table_gets_the_columns_of_its_new_sql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any record too, changed SQL is built."""
+    mill = home(tmp_path)
+    built(mill, as_of=AS_OF)
+    folder = copy_of_tables(tmp_path)
+    file = folder / "metrics" / "metric_hourly.sql"
+    file.write_text(file.read_text().replace("    samples,", "    2 * samples AS twice,  -- twice the samples\n    samples,"))
+    other_tables(monkeypatch, folder)
+    assert built(mill, as_of=AS_OF).keys() == {"metric_hourly"}
+    assert "twice" in mill.show("metric_hourly").columns
+
+
+def test_a_broken_select_names_its_table_and_leaves_the_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says which table and what is wrong; what was published stays as it was."""
+    mill = home(tmp_path, *TWO_DAYS)
+    built(mill, as_of=AS_OF)
+    snapshot = mill.snapshot()
+    folder = copy_of_tables(tmp_path)
+    file = folder / "activity" / "activity_daily.sql"
+    file.write_text(file.read_text().replace("count(*) AS events", "count(no_such_column) AS events"))
+    other_tables(monkeypatch, folder)
+    with pytest.raises(TableError, match=r"table activity_daily cannot be built: .*no_such_column") as raised:
+        mill.build(as_of=AS_OF)
+    assert "\n" not in str(raised.value)
+    assert mill.snapshot() == snapshot
+    assert not list(mill.home.tables.glob("building-*"))
+
+
+# A table of one's own takes one file
+
+
+def test_weeks_and_months_are_built_a_period_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A late record reopens its week and its month of the reporting timezone, and these count all of it."""
+    folder = tmp_path / "tables"
+    write_table(
+        folder,
+        "weekly",
+        "-- partition: week\n-- sort: week_start",
+        "SELECT\n    local_week(timestamp) AS week_start,  -- Monday\n    count(*) AS events  -- how many\nFROM events\nGROUP BY ALL",
+    )
+    write_table(
+        folder,
+        "monthly",
+        "-- partition: month\n-- sort: month_start",
+        "SELECT\n    local_month(timestamp) AS month_start,  -- the first\n    count(*) AS events  -- how many\nFROM events\nGROUP BY ALL",
+    )
+    other_tables(monkeypatch, folder)
+    moments = ("2026-01-31T23:30:00Z", "2026-02-01T22:30:00Z", "2026-02-01T23:30:00Z", "2026-02-10T10:00:00Z")
+    mill = home(tmp_path, *(event(at, at) for at in moments), settings='timezone = "Europe/Berlin"')
+    assert built(mill) == {
+        "monthly": ["2026-01-01", "2026-02-01"],
+        "weekly": ["2026-01-26", "2026-02-02", "2026-02-09"],
+    }
+    weeks = [("2026-01-26", 2), ("2026-02-02", 1), ("2026-02-09", 1)]
+    assert rows(mill, "SELECT week_start::VARCHAR, events FROM weekly") == weeks
+    assert rows(mill, "SELECT month_start::VARCHAR, events FROM monthly") == [("2026-02-01", 4)]
+    feed(mill, event("late", "2026-02-15T10:00:00Z"))
+    assert built(mill) == {"monthly": ["2026-02-01"], "weekly": ["2026-02-09"]}
+    assert rows(mill, "SELECT events FROM weekly WHERE week_start = DATE '2026-02-09'") == [(2,)]
+    assert rows(mill, "SELECT events FROM monthly") == [(5,)]
+
+
+def test_a_table_of_any_kind_may_read_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weeks of days, days of a whole table and windows of a whole table are rebuilt when that changes."""
+    folder = tmp_path / "tables"
+    count = "SELECT\n    local_day(timestamp) AS day,  -- the day\n    count(*) AS events  -- how many\nFROM events\nGROUP BY ALL"
+    write_table(folder, "days", "-- partition: day\n-- sort: day", count)
+    total = "SELECT\n    whole_sum(events) AS events  -- how many\nFROM days"
+    write_table(folder, "total", "-- partition: none\n-- sort: events", total)
+    share = "SELECT\n    days.day,  -- the day\n    days.events / total.events AS share  -- of all\nFROM days\nCROSS JOIN total"
+    write_table(folder, "shares", "-- partition: day\n-- sort: day", share)
+    weekly = "SELECT\n    local_week(day) AS week_start,  -- Monday\n    whole_sum(events) AS events  -- how many\nFROM days\nGROUP BY ALL"
+    write_table(folder, "weeks", "-- partition: week\n-- sort: week_start", weekly.replace("local_week(day)", "date_trunc('week', day)::DATE"))
+    window = (
+        "SELECT\n    $window_hours::BIGINT AS window_hours,  -- how long\n    $as_of::TIMESTAMPTZ AS as_of,  -- its end\n"
+        "    total.events  -- how many\nFROM total"
+    )
+    write_table(folder, "windows", "-- partition: window\n-- windows: 24h\n-- sort: window_hours", window)
+    other_tables(monkeypatch, folder)
+    mill = home(tmp_path, event("a", "2026-02-09T10:00:00Z"), event("b", "2026-02-10T10:00:00Z"))
+    built(mill, as_of=AS_OF)
+    assert rows(mill, "SELECT share FROM shares") == [(0.5,), (0.5,)]
+    assert rows(mill, "SELECT events FROM weeks") == [(2,)]
+    feed(mill, event("c", "2026-02-10T11:00:00Z"), event("d", "2026-02-10T12:00:00Z"))
+    assert built(mill, as_of=AS_OF) == {
+        "days": ["2026-02-10"],
+        "total": ["all"],
+        "shares": ["2026-02-09", "2026-02-10"],
+        "weeks": ["2026-02-09"],
+        "windows": ["24h"],
+    }
+    assert rows(mill, "SELECT share FROM shares") == [(0.25,), (0.75,)]
+    assert rows(mill, "SELECT events FROM weeks UNION ALL SELECT events FROM windows") == [(4,), (4,)]
+
+
+# What a build would do
+
+
+def test_a_plan_is_what_the_build_then_does(tmp_path: Path) -> None:
+    """New, late and changed: every partition that a build builds is in the plan, with a reason, and no other."""
+    mill = home(tmp_path, *TWO_DAYS)
+    for late in ((), (event("late", "2026-02-10T10:00:00Z"), job("j9", "2026-02-13T10:00:00Z")), ()):
+        if late:
+            feed(mill, *late)
+        steps = plan.plan(mill.home, mill.settings, as_of=AS_OF)
+        expected: dict[str, set[str]] = {}
+        for step in steps:
+            assert step.why
+            expected.setdefault(step.table, set()).add(step.partition)
+        assert {table: set(partitions) for table, partitions in built(mill, as_of=AS_OF).items()} == expected
+
+
+def test_a_plan_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New, with other records, with other SQL, of other tables, or because its moment passed."""
+
+    def why(**options: str | bool) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for step in plan.plan(mill.home, mill.settings, **{"as_of": AS_OF, **options}):
+            found.setdefault(step.why, set()).add(step.table)
+        return found
+
+    mill = home(tmp_path, *TWO_DAYS)
+    assert why() == {"new": set(catalog.tables())}
+    built(mill, as_of=AS_OF)
+    assert why() == {}
+    assert why(full=True) == {"--full": set(catalog.tables())}
+    assert why(as_of="2026-02-12T12:00:01Z") == {"its moment passed": {"llm_ttft"}}
+    feed(mill, metric("late", "2026-02-10T10:00:00Z"))
+    assert why() == {"its records changed": {"metric_hourly"}}
+    feed(mill, job("j9", "2026-02-13T10:00:00Z"))
+    assert why() == {
+        "its records changed": {"metric_hourly"},
+        "new": {"job_states", "jobs_daily"},
+        "a table that it reads changed": {"job_totals"},
+    }
+    built(mill, as_of=AS_OF)
+    folder = copy_of_tables(tmp_path)
+    file = folder / "jobs" / "jobs_daily.sql"
+    file.write_text(file.read_text() + "-- changed\n")
+    other_tables(monkeypatch, folder)
+    assert why() == {"its SQL or a setting changed": {"jobs_daily"}}
+
+
+def test_looking_makes_no_home_and_waits_for_nobody(tmp_path: Path) -> None:
+    """Plan and status of a home that is not there leave no trace, and while another builds they answer at once."""
+    nowhere = Tidemill(tmp_path / "nowhere")
+    assert {status.stale for status in nowhere.status()} == {len(("24h", "168h", "720h")), 1}
+    assert not nowhere.home.path.exists()
+    mill = home(tmp_path, *TWO_DAYS)
+    with mill.home.lock("tables"):
+        assert [status.table for status in mill.status()] == list(catalog.tables())
+
+
+def test_status_tells_fresh_from_stale(tmp_path: Path) -> None:
+    """How many partitions and rows a table has, how many are stale, and why."""
+    mill = home(tmp_path, *TWO_DAYS)
+    mill.build()
+    feed(mill, metric("late", "2026-02-10T10:00:00Z"), metric("new", "2026-02-13T10:00:00Z"))
+    found = {status.table: status for status in mill.status()}
+    metrics = found["metric_hourly"]
+    assert (metrics.partitions, metrics.stale, metrics.why, metrics.rows) == (2, 2, "its records changed, new", 2)
+    assert (found["activity_daily"].stale, found["activity_daily"].why) == (0, "")
+    assert datetime.fromisoformat(metrics.built_at) <= datetime.now(UTC)
