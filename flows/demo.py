@@ -18,10 +18,17 @@ SETTINGS = """\
 [sources.simulated]
 path = "raw/*.jsonl"
 """
+LEDGER = """
+SELECT source, kind, count(*) AS loads, sum(records_read)::BIGINT AS records_read, sum(accepted)::BIGINT AS accepted,
+       sum(duplicates)::BIGINT AS duplicates, sum(quarantined)::BIGINT AS quarantined, sum(ignored)::BIGINT AS ignored
+FROM lake.loads GROUP BY ALL ORDER BY ALL
+"""
+REFUSED = "SELECT record, field, reason, count(*) AS records FROM lake.quarantine GROUP BY ALL ORDER BY ALL"
+BUILT = "SELECT table_name, count(*) AS partitions, sum(rows)::BIGINT AS rows FROM builds GROUP BY ALL ORDER BY ALL"
 SHOWN = {
-    "activity_daily": "SELECT day, events, errors, sessions, p50_duration_ms, p99_duration_ms, cost_usd FROM activity_daily LIMIT 3",
-    "jobs_daily": "SELECT day, workflow_id, jobs, completed, failed, success_rate, p95_duration_seconds FROM jobs_daily LIMIT 3",
-    "llm_hourly": "SELECT hour, model, requests, failures, p99_ttft_ms, cost_usd, unpriced_requests FROM llm_hourly LIMIT 3",
+    "activity_daily": "day, events, errors, sessions, p50_duration_ms, p99_duration_ms, cost_usd",
+    "jobs_daily": "day, workflow_id, jobs, completed, failed, success_rate, p95_duration_seconds",
+    "llm_hourly": "hour, model, requests, failures, p99_ttft_ms, cost_usd, unpriced_requests",
 }
 
 
@@ -48,19 +55,16 @@ def main() -> None:
 
     mill = Tidemill(HOME)
     print("\nWhat was loaded")
-    totals = "records_read, accepted, duplicates, quarantined, ignored"
-    sums = ", ".join(f"sum({name})::BIGINT AS {name}" for name in totals.split(", "))
-    write(mill.sql(f"SELECT source, kind, count(*) AS loads, {sums} FROM lake.loads GROUP BY ALL ORDER BY ALL"), Format.TABLE, None)
+    write(mill.sql(LEDGER), Format.TABLE, None)
     print("\nWhat was refused, and why")
-    write(mill.sql("SELECT record, field, reason, count(*) AS records FROM lake.quarantine GROUP BY ALL ORDER BY ALL"), Format.TABLE, None)
+    write(mill.sql(REFUSED), Format.TABLE, None)
     print("\nWhat was built")
-    built = "SELECT table_name, count(*) AS partitions, sum(rows)::BIGINT AS rows FROM builds GROUP BY ALL ORDER BY ALL"
-    write(mill.sql(built), Format.TABLE, None)
-    for table, query in SHOWN.items():
+    write(mill.sql(BUILT), Format.TABLE, None)
+    for table, columns in SHOWN.items():
         print(f"\n{table}, the first rows")
-        write(mill.sql(query), Format.TABLE, None)
+        write(mill.sql(f"SELECT {columns} FROM {table} LIMIT 3"), Format.TABLE, None)  # noqa: S608 - both stand above
     print(f"\nThe tables are in {mill.snapshot().relative_to(ROOT)}")
-    print(f"Ask them anything: .venv/bin/tidemill --home {HOME.relative_to(ROOT)} query \"FROM activity_hourly\"")
+    print(f'Ask them anything: .venv/bin/tidemill --home {HOME.relative_to(ROOT)} query "FROM activity_hourly"')
 
 
 if __name__ == "__main__":

@@ -13,17 +13,16 @@ from prefect.cache_policies import NO_CACHE
 from prefect.utilities.annotations import quote
 
 from tidemill import build, catalog, ingest, settings
+from tidemill.build import Build, Built
 from tidemill.errors import TidemillError
 from tidemill.home import Home
+from tidemill.ingest import Report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from prefect.client.schemas.objects import State, TaskRun
     from prefect.tasks import Task
-
-    from tidemill.build import Build, Built
-    from tidemill.ingest import Report
 
 RETRY_DELAYS_SECONDS = [2.0, 10.0, 60.0]
 
@@ -34,18 +33,16 @@ def may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     return isinstance(error, TidemillError) and error.transient
 
 
-def _task(name: str) -> Any:  # noqa: ANN401 - Prefect's decorator
-    return task(
-        task_run_name=name,
-        retries=len(RETRY_DELAYS_SECONDS),
-        retry_delay_seconds=RETRY_DELAYS_SECONDS,
-        retry_condition_fn=may_pass,
-        cache_policy=NO_CACHE,
-        persist_result=False,
-    )
+CAREFUL: dict[str, Any] = {
+    "retries": len(RETRY_DELAYS_SECONDS),
+    "retry_delay_seconds": RETRY_DELAYS_SECONDS,
+    "retry_condition_fn": may_pass,
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+}
 
 
-@_task("ingest {source}")
+@task(task_run_name="ingest {source}", **CAREFUL)
 def ingest_source(home: str, source: str) -> list[Report]:
     """Load what is new in one source."""
     place = Home.at(home)
@@ -53,13 +50,13 @@ def ingest_source(home: str, source: str) -> list[Report]:
     return ingest.ingest(place, config, ingest.sources(config, [source]))
 
 
-@_task("build {table}")
+@task(task_run_name="build {table}", **CAREFUL)
 def build_table(work: Build, table: str) -> Built | None:
     """Build the stale partitions of one table."""
     return build.build_table(work, table)
 
 
-@_task("publish")
+@task(task_run_name="publish", **CAREFUL)
 def publish(work: Build) -> str | None:
     """Make all tables visible at once."""
     return build.finish(work)
@@ -81,11 +78,14 @@ def pipeline(home: str = "data", as_of: str | None = None, *, full: bool = False
     config = settings.load(place)
     reports = [report for source in config.sources for report in ingest_source(home, source)]
     with build.begin(place, config, as_of=as_of, full=full) as work:
+        handle: Any = quote(work)  # Prefect looks into no argument that is quoted
         for table in catalog.tables():
-            build_table(quote(work), table)
-        snapshot = publish(quote(work))
+            build_table(handle, table)
+        snapshot = publish(handle)
         built = list(work.built)
-    create_markdown_artifact(summary(reports, built, snapshot), key="summary", description=f"The pipeline's run over {home}")
+    create_markdown_artifact(
+        summary(reports, built, snapshot), key="summary", description=f"The pipeline's run over {home}"
+    )
     failures = [failure for report in reports for failure in report.failures]
     if failures:
         raise failures[0]

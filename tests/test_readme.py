@@ -7,12 +7,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -23,16 +19,18 @@ def _blocks(language: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which every shell block of the README has been run, one after the other."""
     path = tmp_path_factory.mktemp("readme")
     binaries = str(Path(sys.executable).parent)
     environment = os.environ | {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
     script = "set -euo pipefail\n" + "\n".join(_blocks("sh"))
-    done = subprocess.run(["bash", "-c", script], cwd=path, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=path, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     (path / "stdout").write_text(done.stdout, encoding="utf-8")
-    yield path
+    return path
 
 
 @pytest.mark.xdist_group("readme")
@@ -52,7 +50,9 @@ def test_python(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for block in _blocks("python"):
         exec(compile(block, "README.md", "exec"), values)  # noqa: S102 - the README is ours
     mill = values["mill"]
-    found = mill.sql("SELECT tool_name, user_id, duration_ms FROM lake.events WHERE tool_name = 'search' AND user_id = 'ann'")  # type: ignore[attr-defined]
+    found = mill.sql(
+        "SELECT tool_name, user_id, duration_ms FROM lake.events WHERE tool_name = 'search' AND user_id = 'ann'"
+    )  # type: ignore[attr-defined]
     assert found.fetchall() == [("search", "ann", 1500.0)]
 
 

@@ -27,7 +27,7 @@ _WINDOW = re.compile(r"[1-9]\d*[hd]")
 _COMMENT = re.compile(r"--[^\n]*")
 _READS = re.compile(r"\b(?:FROM|JOIN)\s+([A-Za-z_]\w*)", re.IGNORECASE)
 _DEFINES = re.compile(r"\b([A-Za-z_]\w*)\s+AS\s+(?:NOT\s+)?(?:MATERIALIZED\s+)?\(", re.IGNORECASE)
-_COLUMN = re.compile(r"^ {4}(?:.*\s)?\"?([A-Za-z_]\w*)\"?,?\s*--\s*(.+?)\s*$", re.MULTILINE)
+_COLUMN = re.compile(r"^ {4}(?:.*[\s.])?\"?([A-Za-z_]\w*)\"?,?\s*--\s*(.+?)\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)

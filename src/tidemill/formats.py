@@ -62,16 +62,19 @@ def load(name: str, base: Path) -> Format:
 
 def _parse(name: str, text: str) -> Format:
     head, *rest = _RECORD.split(text)
-    selects = {record: select.strip().rstrip(";") for record, select in zip(rest[::2], rest[1::2], strict=True)}
-    if not selects:
+    records, selects = rest[::2], [select.strip() for select in rest[1::2]]
+    if not records:
         message = f'format {name} has no select: put a line "-- record: event" (or job, metric) before it'
         raise FormatError(message)
-    for record in selects:
+    for record, select in zip(records, selects, strict=True):
         if record not in CONTRACTS:
             message = f"format {name}: {UsageError.unknown('record', record, CONTRACTS)}"
             raise FormatError(message)
+        if not select or records.count(record) > 1:
+            message = f"format {name} needs one select of {record}: it has {records.count(record) if select else 'none'}"
+            raise FormatError(message)
     parts = tuple(part.strip() for found in _PATH.findall(head) for part in found.split(","))
-    return Format(name, text, parts, selects)
+    return Format(name, text, parts, dict(zip(records, selects, strict=True)))
 
 
 def fields(select: str) -> tuple[str, ...]:
@@ -90,8 +93,15 @@ def fields(select: str) -> tuple[str, ...]:
     return tuple(name for name in names if name != "line")
 
 
+def _raw_names(query: Select) -> set[str]:
+    """What a select calls `raw`."""
+    from sqlglot import expressions
+
+    return {table.alias_or_name for table in query.find_all(expressions.Table) if table.name == "raw"}
+
+
 def _free_names(query: Select) -> Iterator[str]:
-    """The columns that a select uses and does not define, or defines from a column of the same name."""
+    """The columns that a select uses and does not define, or defines from a column of the same name, or names by table."""
     from sqlglot import expressions  # noqa: PLC0415
 
     aliases = list(query.find_all(expressions.Alias))
@@ -100,5 +110,5 @@ def _free_names(query: Select) -> Iterator[str]:
         defined |= {table.name, *(column.name for column in table.columns)}
     renewed = {a.alias for a in aliases if a.alias in {column.name for column in a.this.find_all(expressions.Column)}}
     for column in query.find_all(expressions.Column):
-        if column.name not in defined or column.name in renewed:
+        if column.name not in defined or column.name in renewed or column.table in _raw_names(query):
             yield column.name

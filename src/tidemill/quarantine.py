@@ -15,9 +15,9 @@ from tidemill.sources.files import path_parts
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from tidemill.engines.staging import Load
     from tidemill.home import Home
     from tidemill.settings import Settings
-    from tidemill.engines.staging import Load
 
 UNKNOWN_JOB: Final = "unknown job"
 

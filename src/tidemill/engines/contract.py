@@ -36,9 +36,8 @@ END;
 def instant(text: str, timezone: str) -> str:
     """A text as TIMESTAMP WITH TIME ZONE, NULL when it is none: an offset is honoured, a naive time is local."""
     aware = f"TRY_CAST({text} AS TIMESTAMPTZ)"
-    tidy = (
-        f"upper(replace(regexp_replace({text}, '\\s*([+-]\\d\\d):?(\\d\\d)$', '\\1:\\2'), ',', '.'))"  # RFC 3339 in full
-    )
+    offset = f"regexp_replace({text}, '\\s*([+-]\\d\\d):?(\\d\\d)$', '\\1:\\2')"
+    tidy = f"upper(replace({offset}, ',', '.'))"  # what RFC 3339 and ISO 8601 also allow
     if timezone == UTC:
         return f"coalesce({aware}, TRY_CAST({tidy} AS TIMESTAMPTZ))"
     naive = f"timezone({literal(timezone)}, TRY_CAST({text} AS TIMESTAMP))"
@@ -54,7 +53,9 @@ def _typed(column: Column, timezone: str) -> str:
         case Type.TIMESTAMP:
             return instant(text, timezone)
         case Type.INTEGER:
-            return f"CASE WHEN TRY_CAST({text} AS DOUBLE) = TRY_CAST({text} AS BIGINT) THEN TRY_CAST({text} AS BIGINT) END"
+            return (
+                f"CASE WHEN TRY_CAST({text} AS DOUBLE) = TRY_CAST({text} AS BIGINT) THEN TRY_CAST({text} AS BIGINT) END"
+            )
         case Type.DOUBLE:
             return f"TRY_CAST({text} AS DOUBLE) + 0.0"  # never -0.0, which equals 0.0 and yet is another double
         case Type.BOOLEAN:
@@ -92,7 +93,9 @@ def _faults(column: Column) -> list[tuple[str, str]]:
     if column.high is not None:
         faults.append((f"NOT ({value} BETWEEN {column.low} AND {column.high})", "out of range"))
     if column.choices:
-        faults.append((f"{text} NOT IN ({', '.join(map(literal, column.choices))})", f"not one of {', '.join(column.choices)}"))
+        faults.append(
+            (f"{text} NOT IN ({', '.join(map(literal, column.choices))})", f"not one of {', '.join(column.choices)}")
+        )
     return faults
 
 
@@ -102,9 +105,14 @@ _ATTRIBUTES_FAULT = ("attributes IS NOT NULL AND coalesce(TRY(json_type(attribut
 def _refusal(contract: Contract) -> str:
     """NULL for a good record, else {field, reason} of the first fault in the contract's order."""
     texts = " OR ".join(
-        f"strlen({identifier(column.name)}) > {MAX_TEXT_BYTES}" for column in contract.columns if column.type is Type.TEXT
+        f"strlen({identifier(column.name)}) > {MAX_TEXT_BYTES}"
+        for column in contract.columns
+        if column.type is Type.TEXT
     )
-    conditions = [f"(coalesce(raw_bytes, {MAX_TEXT_BYTES + 1}) > {MAX_TEXT_BYTES} AND ({texts}))", "problem IS NOT NULL"]
+    conditions = [
+        f"(coalesce(raw_bytes, {MAX_TEXT_BYTES + 1}) > {MAX_TEXT_BYTES} AND ({texts}))",
+        "problem IS NOT NULL",
+    ]
     cases = ["WHEN problem IS NOT NULL THEN {'field': NULL, 'reason': problem}"]
     faults = [(column.name, fault) for column in contract.columns for fault in _faults(column)]
     for name, (condition, reason) in [*faults, ("attributes", _ATTRIBUTES_FAULT)]:
@@ -115,7 +123,9 @@ def _refusal(contract: Contract) -> str:
 
 
 def _status() -> str:
-    words = " ".join(f"WHEN {literal(word)} THEN {literal(status)}" for word, status in STATUSES.items() if word != status)
+    words = " ".join(
+        f"WHEN {literal(word)} THEN {literal(status)}" for word, status in STATUSES.items() if word != status
+    )
     return f"CASE lower(trim(status)) {words} ELSE lower(trim(status)) END"
 
 
@@ -123,7 +133,9 @@ def _defaults(contract: Contract) -> dict[str, str]:
     """The columns whose stored value is not just the typed text."""
     if contract is JOB:
         instants = "v_created_at, v_started_at, v_completed_at, v_deleted_at"
-        known = f"CASE WHEN v_created_at IS NULL THEN v_observed_at ELSE coalesce(v_observed_at, greatest({instants})) END"
+        known = (
+            f"CASE WHEN v_created_at IS NULL THEN v_observed_at ELSE coalesce(v_observed_at, greatest({instants})) END"
+        )
         return {"status": _status(), "observed_at": known}
     if contract is EVENT:
         return {
@@ -138,14 +150,18 @@ def _defaults(contract: Contract) -> dict[str, str]:
 
 def derived_id(contract: Contract, source: str) -> str:
     """The id of a record that has none: `#` and the MD5 of its source and content; further copies count on."""
-    members = ", ".join(f"{literal(name)}: {identifier(name)}" for name in (*contract.names, "attributes") if name != "id")
+    members = ", ".join(
+        f"{literal(name)}: {identifier(name)}" for name in (*contract.names, "attributes") if name != "id"
+    )
     return f"'#' || md5({literal(source)} || chr(31) || to_json({{{members}}}))"
 
 
 def checked(contract: Contract, fields: str, *, source: str, load_id: str, timezone: str, id_prefix: str = "") -> str:
     """The select that types and checks `fields`: the stored columns, `line`, `day` and `refusal` of each record."""
     typed = ", ".join(
-        f"{_typed(column, timezone)} AS {identifier('v_' + column.name)}" for column in contract.columns if column.type is not Type.TEXT
+        f"{_typed(column, timezone)} AS {identifier('v_' + column.name)}"
+        for column in contract.columns
+        if column.type is not Type.TEXT
     )
     defaults = _defaults(contract)
     prefix = literal(id_prefix) + " || " if id_prefix else ""
@@ -155,11 +171,14 @@ def checked(contract: Contract, fields: str, *, source: str, load_id: str, timez
     day = f"CAST(make_timestamp(epoch_us({identifier(contract.day_of)})) AS DATE)"
     stored = [identifier(name) for name in contract.names]
     if contract is not JOB:
-        stored[0] = f"CASE WHEN coalesce(id, '') = '' AND refusal IS NULL THEN {derived_id(contract, source)} ELSE id END AS id"
+        stored[0] = (
+            f"CASE WHEN coalesce(id, '') = '' AND refusal IS NULL THEN {derived_id(contract, source)} ELSE id END AS id"
+        )
     return (
-        f"SELECT {', '.join(stored)}, {literal(source)} AS source, {literal(load_id)} AS load_id, attributes, line, raw, refusal, "
-        f"CASE WHEN refusal IS NULL THEN {day} END AS day "
-        f"FROM (SELECT line, raw, {columns}, coalesce(attributes, '{{}}') AS attributes, {_refusal(contract)} AS refusal "
+        f"SELECT {', '.join(stored)}, {literal(source)} AS source, {literal(load_id)} AS load_id, attributes, "
+        f"line, raw, refusal, CASE WHEN refusal IS NULL THEN {day} END AS day "
+        f"FROM (SELECT line, raw, {columns}, coalesce(attributes, '{{}}') AS attributes, "
+        f"{_refusal(contract)} AS refusal "
         f"FROM (SELECT *, {typed} FROM ({fields})))"
     )
 
@@ -169,5 +188,3 @@ def _plain(column: Column, prefix: str) -> str:
     if column.type is not Type.TEXT:
         return identifier("v_" + column.name)
     return f"{prefix}{name}" if column.is_id and prefix else name
-
-

@@ -48,7 +48,7 @@ def document(connection: DuckDBPyConnection, text: str) -> str:
     """The select of (line, raw) over a JSON document: a row an element of an array, one for anything else."""
     connection.execute(
         """CREATE OR REPLACE TEMP TABLE document AS
-        SELECT line, raw[line] AS raw
+        SELECT line, coalesce(raw[line], 'null') AS raw
         FROM (SELECT CASE WHEN TRY(json_type(text)) = 'ARRAY' THEN from_json(text, '["VARCHAR"]') ELSE [text] END AS raw
               FROM (SELECT $1 AS text)), unnest(range(1, len(raw) + 1)) AS lines(line)""",
         [text],
@@ -72,27 +72,71 @@ class Columns:
     @property
     def numbered(self) -> str:
         """Each row as the text of a JSON object, beside its line."""
-        members = ", ".join(f"{literal(name)}: {as_text(identifier(name), kind)}" for name, kind in self.types.items())
-        return f"SELECT line, CAST(to_json({{{members}}}) AS VARCHAR) AS raw FROM ({self.select})"
+        return f"SELECT line, CAST({self.members(self.types)} AS VARCHAR) AS raw FROM ({self.select})"
+
+    @property
+    def kinds(self) -> str:
+        """The select of (line, raw, record) that says which record each row is; NULL where it does not say."""
+        return f"SELECT line, raw, json_extract_string(raw, '$.record') AS record FROM ({self.numbered})"
+
+    def of(self, record: str) -> Columns:
+        """The rows that say that they are that record."""
+        return Columns(f"SELECT * FROM ({self.select}) WHERE {self.text('record')} = {literal(record)}", self.types)
+
+    def text(self, name: str) -> str:
+        """A column's value as text, NULL when there is no such column."""
+        return as_text(_own(name), self.types[name]) if name in self.types else "NULL::VARCHAR"
+
+    def members(self, names: Iterable[str]) -> str:
+        """Some columns as a JSON object."""
+        values = {name: _as_json(_own(name), self.types[name]) for name in names}
+        return f"to_json({{{', '.join(f'{literal(name)}: {value}' for name, value in values.items())}}})"
 
 
-def csv(path: str, names: Iterable[str], *, delimiter: str, compression: str) -> Columns:
-    """A CSV file with a header row: every value as text, an empty one NULL; bad rows go to `reject_errors`."""
+OWN_LINE: Final = "line of the file"
+"""What a file's own column `line` is called, beside the `line` that counts its rows."""
+
+
+def _own(name: str) -> str:
+    return identifier(OWN_LINE if name.lower() == "line" else name)
+
+
+def csv(path: str, names: Iterable[str], *, delimiter: str, compression: str, rejected: str | None = None) -> Columns:
+    """A CSV file with a header row: every value as text, an empty one NULL; bad rows go to `reject_errors`.
+
+    Those that are known already, from the file `rejected`, count as lines.
+    """
     types = dict.fromkeys(names, "VARCHAR")
-    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in types)
+    columns = ", ".join(f"{_own(name)}: 'VARCHAR'" for name in types)
     select = (
-        f"SELECT row_number() OVER () + 1 AS line, * FROM read_csv({literal(path)}, columns={{{columns}}}, header=true, "
+        f"SELECT row_number() OVER () + 1 AS line, * FROM read_csv({literal(path)}, columns={{{columns}}}, "
+        "header=true, "
         f"delim={literal(delimiter)}, quote='\"', escape='\"', auto_detect=false, store_rejects=true, rejects_limit=0, "
         f"max_line_size={MAX_LINE_BYTES}, compression={literal(compression)})"
     )
+    if rejected:
+        select = (
+            f"SELECT s.* REPLACE (s.line + coalesce(r.rejects, 0) AS line) FROM ({select}) s "
+            f"ASOF LEFT JOIN (SELECT line AS place, rejects FROM read_parquet({literal(rejected)})) r "
+            "ON r.place <= s.line"
+        )
     return Columns(select, types)
 
 
 def rejects() -> str:
     """The select of (line, raw, reason) over the rows that the CSV reader could not split into columns."""
     return (
-        "SELECT line, any_value(csv_line) AS raw, lower(any_value(error_type)::VARCHAR) AS reason "
-        "FROM reject_errors GROUP BY line"
+        "SELECT line, ltrim(any_value(csv_line), chr(10) || chr(13)) AS raw, "
+        "lower(any_value(error_type)::VARCHAR) AS reason FROM reject_errors GROUP BY line"
+    )
+
+
+def rejected() -> str:
+    """The select of (line, rejects): how many rows were rejected before what would be that line without them."""
+    return (
+        "SELECT line - nth + 1 AS line, max(nth) AS rejects FROM "
+        "(SELECT line, row_number() OVER (ORDER BY line) AS nth FROM (SELECT DISTINCT line FROM reject_errors)) "
+        "GROUP BY ALL"
     )
 
 
@@ -100,14 +144,35 @@ def parquet(connection: DuckDBPyConnection, path: str) -> Columns:
     """A Parquet file with the columns' own types."""
     rows = connection.execute(f"DESCRIBE FROM read_parquet({literal(path)})").fetchall()
     types = {name: kind for name, kind, *_ in rows}
-    select = f"SELECT file_row_number + 1 AS line, * EXCLUDE file_row_number FROM read_parquet({literal(path)}, file_row_number=true)"
+    columns = ", ".join(f"{identifier(name)} AS {_own(name)}" for name in types)
+    select = f"SELECT file_row_number + 1 AS line, {columns} FROM read_parquet({literal(path)}, file_row_number=true)"
     return Columns(select, types)
 
 
 def as_text(expression: str, kind: str) -> str:
     """A value of any type as text: nested ones as JSON."""
-    nested = kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION"))
-    return f"CAST(to_json({expression}) AS VARCHAR)" if nested else f"CAST({expression} AS VARCHAR)"
+    if _is_nested(kind):
+        return f"CAST(to_json({expression}) AS VARCHAR)"
+    text = f"CAST({expression} AS VARCHAR)"
+    if kind in _FLOATS:  # a Parquet file's statistics leave NaN out, and the engine believes them through casts
+        return f"CASE WHEN isnan({expression}) THEN 'nan' ELSE {text} END"
+    return text
+
+
+_FLOATS: Final = ("FLOAT", "DOUBLE")
+_EXACT: Final = ("BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
+
+
+def _is_nested(kind: str) -> bool:
+    return kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION"))
+
+
+def _as_json(expression: str, kind: str) -> str:
+    """A value of any type as JSON: what is nested, a boolean or a finite number stays that, all else is a text."""
+    if _is_nested(kind) or kind in _EXACT or kind.startswith("DECIMAL"):
+        return f"to_json({expression})"
+    text = f"to_json({as_text(expression, kind)})"
+    return f"CASE WHEN isfinite({expression}) THEN to_json({expression}) ELSE {text} END" if kind in _FLOATS else text
 
 
 def fields(numbered: str, names: Iterable[str]) -> str:
@@ -130,14 +195,15 @@ def _problem(raw: str) -> str:
 
 def broken(numbered: str) -> str:
     """The select of (line, raw, reason) over the records that are no JSON object."""
-    return f"SELECT line, raw, reason FROM (SELECT line, raw, {_problem('raw')} AS reason FROM ({numbered})) WHERE reason IS NOT NULL"
+    told = f"SELECT line, raw, {_problem('raw')} AS reason FROM ({numbered})"
+    return f"SELECT line, raw, reason FROM ({told}) WHERE reason IS NOT NULL"
 
 
 def kinds(numbered: str) -> str:
     """The select of (line, raw, record) that says which record each line is; NULL where it does not say."""
     return (
-        f"SELECT line, raw, CASE WHEN {_problem('raw')} IS NULL THEN json_extract_string(raw, '$.record') END AS record "
-        f"FROM ({numbered})"
+        "SELECT line, raw, "
+        f"CASE WHEN {_problem('raw')} IS NULL THEN json_extract_string(raw, '$.record') END AS record FROM ({numbered})"
     )
 
 
@@ -175,7 +241,7 @@ def native_objects(
     )
     other = f"object.record {'IS DISTINCT FROM' if says_record else '<>'} {literal(contract.record)}"
     problem = (
-        f"CASE WHEN object IS NULL THEN 'not JSON' WHEN {_NO_OBJECT} THEN 'not an object' "
+        f"CASE WHEN object IS NULL AND NOT json_valid(raw) THEN 'not JSON' WHEN {_NO_OBJECT} THEN 'not an object' "
         f"WHEN {other} THEN {literal(not_of(contract))} END"
     )
     parsed = f"json_transform(raw, {literal(shape)})"
@@ -205,20 +271,18 @@ def overlooked(paths: Iterable[str], names: Iterable[str]) -> str:
 
 def native_columns(contract: Contract, columns: Columns, *, timestamp: str | None) -> str:
     """The rows of a native CSV or Parquet file as what `contract.checked` reads."""
-    text = {name: as_text(identifier(name), kind) for name, kind in columns.types.items()}
     taken = {*contract.names, "attributes", "record"}
-    others = {name: value for name, value in text.items() if name not in taken}
+    others = [name for name in columns.types if name not in taken]
     selected = ", ".join(
-        f"{_default(contract, name, text.get(name, 'NULL::VARCHAR'), timestamp)} AS {identifier(name)}" for name in contract.names
+        f"{_default(contract, name, columns.text(name), timestamp)} AS {identifier(name)}" for name in contract.names
     )
-    members = ", ".join(f"{literal(name)}: {value}" for name, value in others.items())
-    rest = f"CAST(json_merge_patch('{{}}', to_json({{{members}}})) AS VARCHAR)" if others else "NULL::VARCHAR"
-    given = text.get("attributes", "NULL::VARCHAR")
+    rest = f"CAST(json_merge_patch('{{}}', {columns.members(others)}) AS VARCHAR)" if others else "NULL::VARCHAR"
+    given = columns.text("attributes")
     attributes = (
-        f"CASE WHEN {given} IS NULL THEN {rest} WHEN coalesce(TRY(json_type({given})), '') <> 'OBJECT' OR {rest} IS NULL "
-        f"THEN {given} ELSE CAST(json_merge_patch({given}, {rest}) AS VARCHAR) END"
+        f"CASE WHEN {given} IS NULL THEN {rest} "
+        f"WHEN coalesce(TRY(json_type({given})), '') <> 'OBJECT' OR {rest} IS NULL THEN {given} ELSE CAST(json_merge_patch({given}, {rest}) AS VARCHAR) END"
     )
-    record = text.get("record", "NULL::VARCHAR")
+    record = columns.text("record")
     problem = f"CASE WHEN {record} <> {literal(contract.record)} THEN {literal(not_of(contract))} END"
     return (
         f"SELECT line, NULL::VARCHAR AS raw, {selected}, {attributes} AS attributes, {problem} AS problem, "
@@ -233,9 +297,8 @@ def formatted(contract: Contract, select: str, types: Mapping[str, str], *, time
         f"{_default(contract, name, text.get(name, 'NULL::VARCHAR'), timestamp)} AS {identifier(name)}"
         for name in (*contract.names, "attributes")
     )
-    return (
-        f"SELECT line, NULL::VARCHAR AS raw, {selected}, NULL::VARCHAR AS problem, NULL::BIGINT AS raw_bytes FROM ({select})"
-    )
+    unknown = "NULL::VARCHAR AS problem, NULL::BIGINT AS raw_bytes"
+    return f"SELECT line, NULL::VARCHAR AS raw, {selected}, {unknown} FROM ({select})"
 
 
 def _default(contract: Contract, name: str, value: str, timestamp: str | None) -> str:

@@ -29,18 +29,23 @@ class Group:
 
 def groups(connection: DuckDBPyConnection, held: str, reason: str | None) -> list[Group]:
     """The groups of the quarantine's rows, of one reason or all; texts that were cut cannot be fed again."""
-    wanted = f"raw IS NOT NULL AND NOT regexp_matches(right(raw, 40), '… \\(\\d+ bytes\\)$')" + (f" AND reason = {literal(reason)}" if reason else "")
+    wanted = "raw IS NOT NULL AND NOT regexp_matches(right(raw, 40), '… \\(\\d+ bytes\\)$')" + (
+        f" AND reason = {literal(reason)}" if reason else ""
+    )
     rows = f"SELECT * FROM ({held}) WHERE {wanted}"
     found = connection.execute(f"SELECT DISTINCT source, format, record, uri FROM ({rows}) ORDER BY ALL").fetchall()
-    return [Group(*key, _select(rows, *key)) for key in found]
+    return [
+        Group(source, form, record, uri, _select(rows, source, form, record, uri))
+        for source, form, record, uri in found
+    ]
 
 
 def _select(rows: str, source: str, form: str, record: str | None, uri: str) -> str:
     same_record = f"record = {literal(record)}" if record else "record IS NULL"
     mine = f"source = {literal(source)} AND format = {literal(form)} AND uri = {literal(uri)} AND {same_record}"
     return (
-        "SELECT row_number() OVER (ORDER BY load_id, line) AS line, any_value(raw) AS raw, load_id AS of_load_id, line AS of_line "
-        f"FROM ({rows}) WHERE {mine} GROUP BY load_id, line"
+        "SELECT row_number() OVER (ORDER BY load_id, line) AS line, any_value(raw) AS raw, "
+        f"load_id AS of_load_id, line AS of_line FROM ({rows}) WHERE {mine} GROUP BY load_id, line"
     )
 
 

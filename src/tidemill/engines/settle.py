@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 def content(contract: Contract) -> str:
     """A digest of a record's mapped columns, attributes included; its id, which it is compared under, is not."""
-    members = ", ".join(f"{literal(name)}: {identifier(name)}" for name in (*contract.names, "attributes") if name != "id")
+    members = ", ".join(
+        f"{literal(name)}: {identifier(name)}" for name in (*contract.names, "attributes") if name != "id"
+    )
     return f"md5(to_json({{{members}}}))"
 
 
@@ -193,6 +195,7 @@ def settle_jobs(connection: DuckDBPyConnection, staged: str, birthdays: str, kno
 
 
 def count(connection: DuckDBPyConnection, table: str) -> int:
+    """How many rows a table has."""
     found = connection.execute(f"SELECT count(*) FROM {identifier(table)}").fetchall()
     return int(found[0][0])
 
@@ -204,13 +207,17 @@ def days(connection: DuckDBPyConnection, staged: str) -> list[str]:
 
 def forget(connection: DuckDBPyConnection) -> None:
     """Start a group with nothing judged yet."""
-    connection.execute("CREATE OR REPLACE TEMP TABLE judged (filename VARCHAR, row BIGINT, id VARCHAR, verdict VARCHAR)")
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE judged (filename VARCHAR, row BIGINT, id VARCHAR, verdict VARCHAR)"
+    )
 
 
 def write_days(connection: DuckDBPyConnection, select: str, folder: Path) -> dict[str, str]:
     """Write the rows of a select as Parquet by their day; returns each file's day."""
     folder.mkdir(parents=True)
-    connection.execute(f"COPY ({select}) TO {literal(folder)} (FORMAT parquet, PARTITION_BY (day), OVERWRITE_OR_IGNORE)")
+    connection.execute(
+        f"COPY ({select}) TO {literal(folder)} (FORMAT parquet, PARTITION_BY (day), OVERWRITE_OR_IGNORE)"
+    )
     return {str(path): path.parent.name.removeprefix("day=") for path in sorted(folder.rglob("*.parquet"))}
 
 
@@ -219,7 +226,8 @@ def load_bounds(connection: DuckDBPyConnection, paths: Sequence[str]) -> list[tu
     if not paths:
         return []
     return connection.execute(
-        f"SELECT filename, count(*), min(load_id), max(load_id) FROM read_parquet({literals(paths)}, filename=true) GROUP BY ALL ORDER BY ALL"
+        "SELECT filename, count(*), min(load_id), max(load_id) "
+        f"FROM read_parquet({literals(paths)}, filename=true) GROUP BY ALL ORDER BY ALL"
     ).fetchall()
 
 

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING
 
 from tidemill.engines import settle as sql
 from tidemill.engines.quoting import literal, literals
+from tidemill.engines.staging import kept_text, numbered, relocate
 from tidemill.lake import Addition, name_file
 from tidemill.records import CONTRACTS, EVENT, JOB, LEDGER, METRIC, QUARANTINE
-from tidemill.engines.staging import kept_text, numbered, relocate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from duckdb import DuckDBPyConnection
 
+    from tidemill.engines.staging import Load
     from tidemill.lake import Snapshot
     from tidemill.records import Contract
-    from tidemill.engines.staging import Load
+
 
 def settle(
     connection: DuckDBPyConnection, lake: Snapshot, loads: Sequence[Load], folder: Path
@@ -27,7 +28,10 @@ def settle(
     """The files to append and the rows of the ledger, for loads of one source in their order; under the lock."""
     folder.mkdir(parents=True)
     connection.execute("CREATE OR REPLACE TEMP TABLE dropped (load_id VARCHAR, verdict VARCHAR, records BIGINT)")
-    connection.execute("CREATE OR REPLACE TEMP TABLE late_refusals (load_id VARCHAR, line BIGINT, record VARCHAR, field VARCHAR, reason VARCHAR)")
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE late_refusals "
+        "(load_id VARCHAR, line BIGINT, record VARCHAR, field VARCHAR, reason VARCHAR)"
+    )
     added = [a for contract in (EVENT, METRIC) for a in _settle_days(connection, lake, loads, contract, folder)]
     added += _settle_jobs(connection, lake, loads, folder)
     ledger = _ledger(connection, loads, added)
@@ -44,7 +48,7 @@ def settle(
 def _settle_days(
     connection: DuckDBPyConnection, lake: Snapshot, loads: Sequence[Load], contract: Contract, folder: Path
 ) -> list[Addition]:
-    """Small loads together, all their days at once; a large one day by day, where nothing is doubtful as it was staged."""
+    """Settle small loads together, all their days at once; a large one day by day."""
     large = loads[0].large
     groups: dict[str | None, list[str]] = {}
     for load in loads:
@@ -52,7 +56,7 @@ def _settle_days(
             groups.setdefault(path.parent.name.removeprefix("day=") if large else None, []).append(str(path))
     found: list[Addition] = []
     for day, paths in sorted(groups.items(), key=str):
-        found += _settle_group(connection, lake, loads, contract, day, paths, folder)
+        found += _settle_group(connection, lake, loads, contract, day=day, paths=paths, folder=folder)
     return found
 
 
@@ -61,10 +65,12 @@ def _settle_group(
     lake: Snapshot,
     loads: Sequence[Load],
     contract: Contract,
+    *,
     day: str | None,
     paths: Sequence[str],
     folder: Path,
 ) -> list[Addition]:
+    """Settle the staged rows of one day, or of all; where nothing is doubtful they are taken as they were staged."""
     order = {load.load_id: turn for turn, load in enumerate(loads)}
     source = loads[0].source.name
     heads = [str(load.heads) for load in loads if load.heads.exists()]
@@ -95,9 +101,7 @@ def _drop(connection: DuckDBPyConnection, contract: Contract) -> None:
     )
 
 
-def _settle_jobs(
-    connection: DuckDBPyConnection, lake: Snapshot, loads: Sequence[Load], folder: Path
-) -> list[Addition]:
+def _settle_jobs(connection: DuckDBPyConnection, lake: Snapshot, loads: Sequence[Load], folder: Path) -> list[Addition]:
     paths = [str(path) for load in loads for verdict in ("accepted", "waiting") for path in load.staged(JOB, verdict)]
     if not paths:
         return []
@@ -120,7 +124,9 @@ def additions(connection: DuckDBPyConnection, table: str, days: Mapping[str, str
     found = []
     for path, count, first, last in sql.load_bounds(connection, list(days)):
         day = days[path]
-        found.append(Addition(table, path, name_file(day), Path(path).stat().st_size, count, day, first or "", last or ""))
+        found.append(
+            Addition(table, path, name_file(day), Path(path).stat().st_size, count, day, first or "", last or "")
+        )
     return found
 
 
@@ -128,12 +134,15 @@ def _quarantine(connection: DuckDBPyConnection, loads: Sequence[Load], folder: P
     """The refused records of the loads: those of staging, and those that only settling could tell."""
     found = [load.folder / "refused.parquet" for load in loads if load.quarantined]
     for load in loads:
-        count = connection.execute("SELECT count(*) FROM late_refusals WHERE load_id = $1", [load.load_id]).fetchall()[0][0]
+        count = connection.execute("SELECT count(*) FROM late_refusals WHERE load_id = $1", [load.load_id]).fetchall()[
+            0
+        ][0]
         if count:
             target = folder / f"refused-{load.load_id}.parquet"
             connection.execute(
                 f"""COPY (SELECT {", ".join(QUARANTINE)} FROM (
-                    SELECT r.load_id, {literal(load.source.name)} AS source, {literal(load.uri)} AS uri, r.line, r.record, r.field, r.reason,
+                    SELECT r.load_id, {literal(load.source.name)} AS source, {literal(load.uri)} AS uri,
+                           r.line, r.record, r.field, r.reason,
                            {kept_text()} AS raw
                     FROM (SELECT r.*, n.raw FROM (SELECT * FROM late_refusals WHERE load_id = {literal(load.load_id)}) r
                           LEFT JOIN ({numbered(connection, load)}) n ON n.line = r.line) r))
@@ -144,7 +153,9 @@ def _quarantine(connection: DuckDBPyConnection, loads: Sequence[Load], folder: P
         return []
     target = folder / "quarantine.parquet"
     files = literals(str(path) for path in found)
-    connection.execute(f"COPY (FROM read_parquet({files}) ORDER BY load_id, line) TO {literal(target)} (FORMAT parquet)")
+    connection.execute(
+        f"COPY (FROM read_parquet({files}) ORDER BY load_id, line) TO {literal(target)} (FORMAT parquet)"
+    )
     return additions(connection, "quarantine", {str(target): ""})
 
 
@@ -171,12 +182,13 @@ def _ledger(
         files = [addition.staged for addition in additions if addition.table == contract.table]
         if files:
             rows = connection.execute(
-                f"SELECT load_id, count(*), min({contract.day_of}), max({contract.day_of}) FROM read_parquet({literals(files)}) GROUP BY ALL"
+                f"SELECT load_id, count(*), min({contract.day_of}), max({contract.day_of}) "
+                f"FROM read_parquet({literals(files)}) GROUP BY ALL"
             ).fetchall()
             for load_id, count, first, last in rows:
                 before = accepted.get(load_id, (0, first, last))
                 accepted[load_id] = (before[0] + count, min(before[1], first), max(before[2], last))
-    rows = []
+    ledger: list[dict[str, object]] = []
     for load in loads:
         count, first, last = accepted.get(load.load_id, (0, None, None))
         values = {
@@ -198,8 +210,8 @@ def _ledger(
             "started_at": load.started_at,
             "finished_at": datetime.now(UTC),
         }
-        rows.append(values)
-    return rows
+        ledger.append(values)
+    return ledger
 
 
 def _ledger_file(connection: DuckDBPyConnection, ledger: Sequence[dict[str, object]], folder: Path) -> list[Addition]:
@@ -210,4 +222,3 @@ def _ledger_file(connection: DuckDBPyConnection, ledger: Sequence[dict[str, obje
     target = folder / "loads.parquet"
     connection.execute(f"COPY ledger TO {literal(target)} (FORMAT parquet)")
     return additions(connection, "loads", {str(target): ""})
-

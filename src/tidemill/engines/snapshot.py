@@ -52,7 +52,7 @@ def write_catalog(folder: Path, records: Snapshot) -> None:
     """Write a database with a view for every table, and every stored row in schema `lake`."""
     path = folder / CATALOG
     with duckdb.connect(str(path)) as database:
-        database.execute("SET TimeZone = 'UTC'")
+        database.execute("SET TimeZone = 'UTC'; BEGIN")
         for table in sorted(path.name for path in folder.iterdir() if path.is_dir()):
             files = [str(file) for file in sorted((folder / table).iterdir())]
             database.execute(f"CREATE VIEW {identifier(table)} AS {relations.published(files)}")
@@ -61,6 +61,7 @@ def write_catalog(folder: Path, records: Snapshot) -> None:
         for table, columns in lake.TABLES.items():
             if table != "released":
                 database.execute(f"CREATE VIEW lake.{identifier(table)} AS {_rows(records, table, columns)}")
+        database.execute("COMMIT")
     path.chmod(0o444)
 
 

@@ -19,7 +19,7 @@ from tidemill.engines.quoting import identifier, literal, literals
 from tidemill.errors import FormatError, SourceError, UsageError
 from tidemill.formats import fields
 from tidemill.records import CONTRACTS, EVENT, JOB, METRIC, QUARANTINE
-from tidemill.sources.files import MAX_DOCUMENT_BYTES, MAX_RAW_BYTES, Layout, one_day, opened, spool
+from tidemill.sources.files import MAX_DOCUMENT_BYTES, MAX_RAW_BYTES, Layout, check_whole, one_day, opened, reading, spool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,6 +74,11 @@ class Load:
         return self.folder / "heads.parquet"
 
     @property
+    def rejected(self) -> Path:
+        """Which rows of a CSV file cannot be split into columns; missing until it was read once."""
+        return self.folder / "rejected"
+
+    @property
     def fast(self) -> bool:
         """Whether events and metrics are staged as they will lie in the lake, without their lines."""
         return self.format.native and self.layout is Layout.LINES
@@ -116,40 +121,40 @@ def of_portion(source: Source, form: Format, portion: Portion, staging: Path) ->
 
 def stage(connection: DuckDBPyConnection, load: Load) -> None:
     """Read and check a load; afterwards its folder holds all that settling needs."""
-    load.folder.mkdir(parents=True)
-    if load.spooled:
-        _spool(load)
-    try:
-        _stage(connection, load)
-    except duckdb.InvalidInputException as error:
-        if not load.lenient and "Malformed JSON" in str(error):
-            _clear(load)
-            shutil.rmtree(load.folder)
-            load.lenient = True
-            stage(connection, load)
-            return
-        if load.spooled or load.portion is None or load.layout not in {Layout.LINES, Layout.CSV}:
-            raise _unusable(load, error) from error
-        _clear(load)
-        _spool(load)
+    if load.portion and load.portion.compression == "zstd":
+        check_whole(load.portion)
+    while True:
+        load.folder.mkdir(parents=True)
+        if load.spooled:
+            _spool(load)
         try:
             _stage(connection, load)
-        except duckdb.Error as again:
-            raise _unusable(load, again) from again
-    except duckdb.Error as error:
-        raise _unusable(load, error) from error
+        except duckdb.Error as error:
+            if not _more_careful(load, error):
+                raise _unusable(load, error) from error
+            shutil.rmtree(load.folder)
+        else:
+            return
+
+
+def _more_careful(load: Load, error: duckdb.Error) -> bool:
+    """Whether there is a slower way to read a load, which takes more than the one that failed; it is taken next."""
+    if not isinstance(error, duckdb.InvalidInputException):
+        return False
+    if not load.lenient and "Malformed JSON" in str(error):
+        load.lenient = True
+        return True
+    if not load.spooled and load.portion and load.layout in {Layout.LINES, Layout.CSV}:
+        load.spooled = True
+        return True
+    return False
 
 
 def _unusable(load: Load, error: duckdb.Error) -> UsageError:
     message = str(error).splitlines()[0]
     if not load.format.native:
-        return FormatError(f"format {load.format.name} failed on {load.uri}: {message}")
+        return _format_fault(load, message)
     return SourceError(f"{load.uri} cannot be read: {message}")
-
-
-def _clear(load: Load) -> None:
-    shutil.rmtree(load.folder)
-    load.folder.mkdir()
 
 
 def _spool(load: Load) -> None:
@@ -158,7 +163,7 @@ def _spool(load: Load) -> None:
     target = load.folder / "lines"
     delimiter = raw.DELIMITER.encode() if load.layout is Layout.LINES else b""
     load.bad_lines = spool(load.portion, target, raw.MAX_LINE_BYTES, delimiter)
-    load.readable, load.spooled = str(target), True
+    load.readable = str(target)
 
 
 def numbered(connection: DuckDBPyConnection, load: Load) -> str:
@@ -180,12 +185,12 @@ def _lines(connection: DuckDBPyConnection, load: Load, *, numbered: bool) -> str
 
 
 def _document(portion: Portion) -> str:
-    with opened(portion.path, portion.compression) as file:
+    with reading(portion.path), opened(portion.path, portion.compression) as file:
         content = file.read(MAX_DOCUMENT_BYTES + 1)
     if len(content) > MAX_DOCUMENT_BYTES:
         message = f"{portion.path} is a JSON document of more than 64 MiB; write it as JSON lines (.jsonl)"
         raise SourceError(message)
-    return content.decode("utf-8-sig", errors="backslashreplace")
+    return content.decode("utf-8-sig", errors="backslashreplace") if content.strip() else "[]"
 
 
 def _columns(connection: DuckDBPyConnection, load: Load) -> raw.Columns:
@@ -193,24 +198,36 @@ def _columns(connection: DuckDBPyConnection, load: Load) -> raw.Columns:
         return raw.parquet(connection, load.readable)
     compression = "none" if load.spooled or load.portion is None else load.portion.compression
     names, delimiter = _header(load)
-    return raw.csv(load.readable, names, delimiter=delimiter, compression=compression)
+    rejected = str(load.rejected) if load.rejected.exists() else None
+    return raw.csv(load.readable, names, delimiter=delimiter, compression=compression, rejected=rejected)
 
 
 def _header(load: Load) -> tuple[list[str], str]:
     portion = load.portion
     if portion is None:
         return [], ","
-    with opened(portion.path, portion.compression) as file:
-        first = file.read(1 << 20).decode("utf-8-sig", errors="replace")
-    line = first.splitlines()[0] if first.strip() else ""
-    delimiter = max(",;\t|", key=line.count) if line else ","
-    names = next(csv.reader(io.StringIO(first), delimiter=delimiter), [])
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice or not all(name.strip() for name in names):
-        what = f"names {twice[0]} twice" if twice else "has a column without a name"
-        message = f"{load.uri}: the header {what}; name each column once"
+    with reading(portion.path), opened(portion.path, portion.compression) as file:
+        first = io.StringIO(file.read(1 << 20).decode("utf-8-sig", errors="replace"), newline=None)
+    line = first.readline()
+    first.seek(0)
+    delimiter = max(",;\t|", key=line.count)
+    names = next(csv.reader(first, delimiter=delimiter), [])
+    fault = _header_fault(names)
+    if fault:
+        message = f"{load.uri}: the header {fault}; name each column once, in the first line"
         raise SourceError(message)
     return names, delimiter
+
+
+def _header_fault(names: Sequence[str]) -> str | None:
+    """What is wrong with a CSV file's names; upper and lower case are the same to the engine."""
+    if not names:
+        return "is missing"
+    if not all(name.strip() for name in names):
+        return "has a column without a name"
+    lower = [name.lower() for name in names]
+    twice = [name for name in names if lower.count(name.lower()) > 1]
+    return f"names {twice[0]} twice" if twice else None
 
 
 def _stage(connection: DuckDBPyConnection, load: Load) -> None:
@@ -218,6 +235,7 @@ def _stage(connection: DuckDBPyConnection, load: Load) -> None:
         "CREATE OR REPLACE TEMP TABLE refusals (line BIGINT, raw VARCHAR, record VARCHAR, field VARCHAR, reason VARCHAR)"
     )
     connection.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
+    load.rows = 0
     if load.bad_lines:
         rows = [(bad.line, bad.raw, load.source.record, None, bad.reason) for bad in load.bad_lines]
         connection.executemany("INSERT INTO refusals VALUES (?, ?, ?, ?, ?)", rows)
@@ -225,17 +243,29 @@ def _stage(connection: DuckDBPyConnection, load: Load) -> None:
         _stage_native(connection, load)
     else:
         _stage_format(connection, load)
-    _write_refusals(connection, load)
+    if load.layout is Layout.CSV and _found_rejects(connection, load):
+        _stage(connection, load)
+    else:
+        _write_refusals(connection, load)
+
+
+def _found_rejects(connection: DuckDBPyConnection, load: Load) -> bool:
+    """Whether rows of a CSV file turned out to be none, which count as lines: it is staged again with that known."""
+    if load.rejected.exists():
+        return False
+    copied = connection.execute(f"COPY ({raw.rejected()}) TO {literal(load.rejected)} (FORMAT parquet)").fetchall()
+    if not copied[0][0]:
+        load.rejected.unlink()
+        return False
+    for contract in CONTRACTS.values():
+        shutil.rmtree(load.folder / contract.table, ignore_errors=True)
+    return True
 
 
 def _stage_native(connection: DuckDBPyConnection, load: Load) -> None:
     source = load.source
     if load.layout in {Layout.CSV, Layout.PARQUET}:
-        columns = _columns(connection, load)
-        record = source.record or _record_of_columns(connection, load, columns)
-        contract = CONTRACTS[record]
-        load.rows = _copy(connection, load, contract, raw.native_columns(contract, columns, timestamp=source.timestamp))
-        _keep_rejects(connection, load, record)
+        _stage_columns(connection, load)
     else:
         record = source.record or _first_record(connection, load)
         if record not in CONTRACTS or not _stage_one(connection, load, CONTRACTS[record]):
@@ -291,14 +321,34 @@ def _says_other(connection: DuckDBPyConnection, load: Load, contract: Contract) 
     return bool(files and connection.execute(rows).fetchall())
 
 
-def _record_of_columns(connection: DuckDBPyConnection, load: Load, columns: raw.Columns) -> str:
-    found = []
-    if "record" in columns.types:
-        found = connection.execute(f"SELECT DISTINCT CAST(record AS VARCHAR) FROM ({columns.select}) LIMIT 2").fetchall()
-    if len(found) != 1 or found[0][0] not in CONTRACTS:
-        message = f"{load.uri}: which record is it? Say --record job, event or metric (or `record` of the source)"
-        raise SourceError(message)
-    return str(found[0][0])
+def _stage_columns(connection: DuckDBPyConnection, load: Load) -> None:
+    """Stage the rows of a native CSV or Parquet file: all as one record, or each as what its column `record` says."""
+    columns = _columns(connection, load)
+    kinds, present = columns.kinds, {load.source.record}
+    if load.source.record is None:
+        if "record" not in columns.types:
+            message = f"{load.uri}: which record is it? Say --record job, event or metric (or `record` of the source)"
+            raise SourceError(message)
+        present = {row[0] for row in connection.execute(f"SELECT DISTINCT record FROM ({kinds})").fetchall()}
+    for contract in (CONTRACTS[record] for record in CONTRACTS if record in present):
+        mine = columns if load.source.record else columns.of(contract.record)
+        load.rows += _copy(connection, load, contract, raw.native_columns(contract, mine, timestamp=load.source.timestamp))
+    _refuse_others(connection, kinds, present)
+    _keep_rejects(connection, load, load.source.record)
+
+
+def _refuse_others(connection: DuckDBPyConnection, kinds: str, present: set[str | None]) -> None:
+    """Refuse the records that do not say which one of the three they are, or are no records at all."""
+    if present <= CONTRACTS.keys():
+        return
+    connection.execute(
+        f"""INSERT INTO refusals
+        SELECT k.line, k.raw, NULL, CASE WHEN b.reason IS NULL THEN 'record' END,
+               coalesce(b.reason, CASE WHEN k.record IS NULL THEN 'missing: say job, event or metric, or --record'
+                                       ELSE 'not one of job, event, metric' END)
+        FROM ({kinds}) k LEFT JOIN ({raw.broken(f"SELECT line, raw FROM ({kinds})")}) b ON b.line = k.line
+        WHERE k.record IS NULL OR k.record NOT IN {tuple(CONTRACTS)}"""
+    )
 
 
 def _stage_mixed(connection: DuckDBPyConnection, load: Load) -> None:
@@ -308,15 +358,7 @@ def _stage_mixed(connection: DuckDBPyConnection, load: Load) -> None:
         these = raw.kinds(_lines(connection, load, numbered=not load.fast or contract is JOB))
         mine = f"SELECT line, raw FROM ({these}) WHERE record = {literal(contract.record)}"
         load.rows += _copy(connection, load, contract, raw.native_objects(contract, mine, timestamp=load.source.timestamp))
-    if present - set(CONTRACTS):
-        connection.execute(
-            f"""INSERT INTO refusals
-            SELECT k.line, k.raw, NULL, CASE WHEN b.reason IS NULL THEN 'record' END,
-                   coalesce(b.reason, CASE WHEN k.record IS NULL THEN 'missing: say job, event or metric, or --record'
-                                           ELSE 'not one of job, event, metric' END)
-            FROM ({kinds}) k LEFT JOIN ({raw.broken(f"SELECT line, raw FROM ({kinds})")}) b ON b.line = k.line
-            WHERE k.record IS NULL OR k.record NOT IN {tuple(CONTRACTS)}"""
-        )
+    _refuse_others(connection, kinds, present)
 
 
 def _stage_format(connection: DuckDBPyConnection, load: Load) -> None:
@@ -328,48 +370,58 @@ def _stage_format(connection: DuckDBPyConnection, load: Load) -> None:
         base = columns.select if columns else raw.fields(lines, wanted)
         constants = "".join(f", {literal(value)} AS {identifier(name)}" for name, value in parts.items())
         connection.execute(f"CREATE OR REPLACE TEMP VIEW raw AS SELECT *{constants} FROM ({base})")
-        types = _result_types(connection, load, record, select)
-        contract = CONTRACTS[record]
-        load.rows += _copy(connection, load, contract, raw.formatted(contract, select, types, timestamp=load.source.timestamp))
+        types = _bind_mapped(connection, load, record, select)
+        given = raw.formatted(CONTRACTS[record], "SELECT * FROM mapped", types, timestamp=load.source.timestamp)
+        load.rows += _copy(connection, load, CONTRACTS[record], given)
     if columns:
         _keep_rejects(connection, load, None)
-        read = connection.execute(f"SELECT count(*) FROM ({columns.select})").fetchall()[0][0]
     else:
         connection.execute(f"INSERT INTO refusals SELECT line, raw, NULL, NULL, reason FROM ({raw.broken(lines)})")
-        read = connection.execute(f"SELECT count(*) FROM ({lines})").fetchall()[0][0] + len(load.bad_lines)
-    _count_lines(connection, load, read)
+    _count_lines(connection, load, columns.select if columns else _good(lines))
 
 
-def _count_lines(connection: DuckDBPyConnection, load: Load, read: int) -> None:
-    refused = connection.execute("SELECT count(*) FROM refusals").fetchall()[0][0]
-    unread = refused if load.layout is not Layout.CSV else 0
+def _good(lines: str) -> str:
+    return f"SELECT line FROM ({lines}) WHERE line NOT IN (SELECT line FROM refusals)"
+
+
+def _count_lines(connection: DuckDBPyConnection, load: Load, good: str) -> None:
+    """Count what a format read, left out and made more of; `good` is the select of the lines that it was given."""
     files = [str(path) for path in load.folder.rglob("*.parquet")]
-    lines, orphans = 0, 0
-    if files:
-        lines, orphans = connection.execute(
-            f"SELECT count(DISTINCT line), count(*) - count(line) FROM read_parquet({literals(files)}, union_by_name=true)"
-        ).fetchall()[0]
-    if orphans:
-        message = f"format {load.format.name} returned {orphans} rows without a line for {load.uri}; pass `line` on"
-        raise FormatError(message)
-    load.records_read = read + (refused if load.layout is Layout.CSV else 0)
+    staged = f"SELECT line FROM read_parquet({literals(files)}, union_by_name=true)" if files else "SELECT 0 WHERE false"
+    given, lines, strays = connection.execute(
+        f"""WITH given AS MATERIALIZED (SELECT line FROM ({good})), staged(line) AS MATERIALIZED ({staged})
+        SELECT (SELECT count(*) FROM given), (SELECT count(DISTINCT line) FROM staged),
+               (SELECT count(*) FROM staged ANTI JOIN given USING (line))"""
+    ).fetchall()[0]
+    if strays:
+        raise _format_fault(load, f"{strays} of its rows have no `line` of the file; pass `line` on as it is")
+    refused = connection.execute("SELECT count(*) FROM refusals").fetchall()[0][0]
+    load.records_read = given + refused
     load.expanded = load.rows - lines
-    load.ignored = read - unread - lines
+    load.ignored = given - lines
 
 
-def _result_types(connection: DuckDBPyConnection, load: Load, record: str, select: str) -> Mapping[str, str]:
+def _format_fault(load: Load, what: str) -> FormatError:
+    return FormatError(f"format {load.format.name} cannot read {load.uri}: {what}")
+
+
+def _bind_mapped(connection: DuckDBPyConnection, load: Load, record: str, select: str) -> Mapping[str, str]:
+    """Bind `mapped` to a format's select, which may end in semicolons and comments; returns its columns' types."""
     try:
-        rows = connection.execute(f"DESCRIBE {select}").fetchall()
+        statements = connection.extract_statements(select)
+        if len(statements) != 1 or statements[0].type is not duckdb.StatementType.SELECT:
+            raise _format_fault(load, f"one SELECT must follow the line `-- record: {record}`")
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW mapped AS {select}")
+        rows = connection.execute("DESCRIBE mapped").fetchall()
     except duckdb.Error as error:
-        raise FormatError(f"format {load.format.name}: {str(error).splitlines()[0]}") from error
+        raise _format_fault(load, str(error).splitlines()[0]) from error
     types = {name: kind for name, kind, *_ in rows}
     known = (*CONTRACTS[record].names, "line", "attributes")
     for name in types:
         if name not in known:
-            raise FormatError(f"format {load.format.name}: {UsageError.unknown(f'column of {record}', name, known)}")
+            raise _format_fault(load, str(UsageError.unknown(f"column of {record}", name, known)))
     if "line" not in types:
-        message = f"format {load.format.name}: the select of {record} does not return `line`"
-        raise FormatError(message)
+        raise _format_fault(load, f"the select of {record} does not return `line`")
     return types
 
 
@@ -417,8 +469,10 @@ def _copy_one_day(connection: DuckDBPyConnection, contract: Contract, select: st
         for name in contract.stored
     )
     connection.execute("SET preserve_insertion_order = false")
-    connection.execute(f"COPY (SELECT {columns} FROM ({select})) TO {literal(flat)} (FORMAT parquet)")
-    connection.execute("SET preserve_insertion_order = true")
+    try:
+        connection.execute(f"COPY (SELECT {columns} FROM ({select})) TO {literal(flat)} (FORMAT parquet)")
+    finally:
+        connection.execute("SET preserve_insertion_order = true")
     day = f"CAST(make_timestamp(epoch_us({contract.day_of})) AS DATE)"
     rows, good, first, last = connection.execute(
         f"SELECT count(*), count(load_id), min({day})::VARCHAR, max({day})::VARCHAR FROM read_parquet({literal(flat)})"

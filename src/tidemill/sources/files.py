@@ -15,6 +15,7 @@ import re
 import time
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -116,8 +117,15 @@ def _suffixes(path: Path) -> tuple[str, str]:
 
 def portion(path: Path, format_name: str, parts: Iterable[str], last: Seen | None) -> Portion | None:
     """What is new in a file since its last load, maybe no bytes: None when there is nothing in it that can be read."""
-    try:
+    with reading(path):
         return _portion(path, format_name, parts, last)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Say of a file that cannot be read that it cannot, as a SourceError."""
+    try:
+        yield
     except PermissionError as error:
         message = f"{path} cannot be read: permission denied"
         raise SourceError(message) from error
@@ -192,6 +200,13 @@ def _is_json(text: bytes) -> bool:
     except ValueError:
         return False
     return True
+
+
+def check_whole(source: Portion) -> None:
+    """Read a compressed file to its end; SourceError when that is cut off, which the engine passes over for zstd."""
+    with reading(source.path), opened(source.path, source.compression) as file:
+        while file.read(CHUNK):
+            pass
 
 
 def opened(path: Path, compression: str) -> IO[bytes]:
@@ -320,7 +335,7 @@ def _fault(line: bytes, max_line_bytes: int, delimiter: bytes) -> str | None:
 
 
 def _lines(source: Portion, max_line_bytes: int) -> Iterator[bytes]:
-    with opened(source.path, source.compression) as file:
+    with reading(source.path), opened(source.path, source.compression) as file:
         if source.start:
             file.seek(source.start)
         left = source.end - source.start if source.compression == "none" else None

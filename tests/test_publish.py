@@ -1,0 +1,371 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import duckdb
+import polars as pl
+import pytest
+
+from tests.homes import AS_OF, built, digests, event, feed, home, job, metric, published, rows, write_settings
+from tidemill import Tidemill, lake
+from tidemill.publish import KEEP_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+JANUARY = (event("a", "2026-01-10T10:00:00Z", session_id="s1"), metric("m", "2026-01-10T10:00:00Z"))
+FEBRUARY = (event("b", "2026-02-10T10:00:00Z", session_id="s1"), job("j", "2026-02-10T10:00:00Z"))
+
+BUILD: Final = "import sys; from tidemill import Tidemill; Tidemill(sys.argv[1]).build(as_of=sys.argv[2])"
+"""A build in a process of its own."""
+
+DYING_BUILD: Final = f"""
+import os, signal, sys
+steps = int(sys.argv[3])
+
+def count(name, arguments):
+    global steps
+    if name in {{"os.mkdir", "os.link", "os.symlink", "os.rename", "os.chmod"}} and "/tables/" in str(arguments):
+        steps -= 1
+        if not steps:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(count)
+{BUILD}
+print(steps)
+"""
+"""A build that is killed before its n-th change of the tables' folder; it prints n minus their number if it lives."""
+
+
+def python(code: str, *arguments: object) -> subprocess.Popen[str]:
+    """Start code in a process of its own."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    """What a process printed that must not fail."""
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    return out
+
+
+def publish_again(mill: Tidemill, number: int) -> Path:
+    """Another snapshot, with one more sample of a metric."""
+    feed(mill, metric(f"again{number}", "2026-02-10T10:00:00Z"))
+    built(mill, as_of=AS_OF)
+    return mill.snapshot()
+
+
+# What stands in a snapshot
+
+
+def test_a_snapshot_never_changes(tmp_path: Path) -> None:
+    """Every file of a published snapshot stays as it is, whatever is published after it."""
+    mill = home(tmp_path, *JANUARY)
+    built(mill, as_of=AS_OF)
+    first, before = mill.snapshot(), digests(mill.snapshot())
+    feed(mill, *FEBRUARY, event("late", "2026-01-10T11:00:00Z"))
+    built(mill, as_of=AS_OF)
+    built(mill, full=True, as_of="2026-02-13T00:00:00Z")
+    rows(mill, "SELECT * FROM activity_daily, builds ORDER BY ALL")
+    assert digests(first) == before
+    assert {path for path in first.rglob("*") if path.is_file() and path.stat().st_mode & 0o222} <= {first / "manifest.json"}
+
+
+def test_unchanged_files_are_hard_links(tmp_path: Path) -> None:
+    """What a build did not touch takes no more room: January's files are the same files in both snapshots."""
+    mill = home(tmp_path, *JANUARY)
+    built(mill, as_of=AS_OF)
+    first = mill.snapshot()
+    feed(mill, *FEBRUARY)
+    built(mill, as_of=AS_OF)
+    for table in ("activity_daily", "metric_hourly", "session_activity_daily"):
+        (january,) = (first / table).iterdir()
+        assert (mill.snapshot() / table / january.name).samefile(january)
+    assert sorted(path.name[:7] for path in mill.path("activity_daily").iterdir()) == ["2026-01", "2026-02"]
+
+
+def test_a_rebuilt_file_of_the_same_content_is_the_same_file(tmp_path: Path) -> None:
+    """A full build of the same records gives the same names, and the snapshots share the files."""
+    mill = home(tmp_path, *JANUARY, *FEBRUARY)
+    built(mill, as_of=AS_OF)
+    first = mill.snapshot()
+    built(mill, as_of=AS_OF, full=True)
+    second = mill.snapshot()
+    assert first != second
+    for file in (path for path in first.rglob("20*.parquet")):
+        assert (second / file.relative_to(first)).samefile(file)
+
+
+def test_a_name_is_never_given_to_other_bytes(tmp_path: Path) -> None:
+    """Over many snapshots a table's file of one name has one content; the name carries it."""
+    mill = home(tmp_path, *JANUARY)
+    contents: dict[str, set[str]] = {}
+    for number in range(3):
+        snapshot = publish_again(mill, number)
+        for name, digest in digests(snapshot).items():
+            if name.endswith(".parquet"):
+                contents.setdefault(name, set()).add(digest)
+                assert digest[:24] in name
+    assert {len(found) for found in contents.values()} == {1}
+
+
+def test_both_pointers_name_the_newest_snapshot(tmp_path: Path) -> None:
+    """The link `current` and the text `CURRENT` agree, and the text is an absolute path."""
+    mill = home(tmp_path, *JANUARY)
+    for number in range(2):
+        snapshot = publish_again(mill, number)
+        text = (mill.home.tables / "CURRENT").read_text()
+        assert Path(text) == snapshot == (mill.home.tables / "current").resolve()
+        assert os.path.isabs(text)  # noqa: PTH117 - of the text itself
+        assert json.loads((snapshot / "manifest.json").read_text())["id"] == snapshot.name
+
+
+def test_a_lost_pointer_is_made_again(tmp_path: Path) -> None:
+    """When the text names another snapshot than the link, the next build mends it, though nothing is stale."""
+    mill = home(tmp_path, *JANUARY)
+    built(mill, as_of=AS_OF)
+    text = mill.home.tables / "CURRENT"
+    for wrong in ("", "/somewhere/else"):
+        text.write_text(wrong)
+        assert built(mill, as_of=AS_OF) == {}
+        assert Path(text.read_text()) == mill.snapshot()
+    text.unlink()
+    assert built(mill, as_of=AS_OF) == {}
+    assert Path(text.read_text()) == mill.snapshot()
+
+
+@pytest.mark.parametrize("name", ["home", "it's a [home] *", "häuser/größe"])
+def test_the_catalog_opens_anywhere(tmp_path: Path, name: str) -> None:
+    """A plain DuckDB in another process and folder reads every table, by whatever absolute path."""
+    mill = home(tmp_path, *JANUARY, *FEBRUARY, name=name)
+    built(mill, as_of=AS_OF)
+    code = """
+import duckdb, sys
+with duckdb.connect(sys.argv[1], read_only=True) as database:
+    names = [name for (name,) in database.execute("SELECT view_name FROM duckdb_views() WHERE schema_name = 'main' AND NOT internal").fetchall()]
+    print({name: database.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in names})
+    print(database.execute("SELECT count(*) FROM lake.events").fetchone()[0])
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(mill.home.tables / "current" / "catalog.duckdb")],
+        cwd="/",
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    counts, events = finish(process).splitlines()
+    assert eval(counts) == {path.name: rows(mill, f"SELECT count(*) FROM {path.name}")[0][0] for path in mill.snapshot().iterdir() if path.is_dir()}  # noqa: S307
+    assert events == "2"
+
+
+def test_the_catalog_explains_itself(tmp_path: Path) -> None:
+    """A view has its table's description, and a column its own."""
+    mill = home(tmp_path)
+    built(mill, as_of=AS_OF)
+    (view,) = rows(mill, "SELECT comment FROM duckdb_views() WHERE view_name = 'job_totals'")
+    assert view[0].startswith("Each job with what its events add up to")
+    assert rows(mill, "SELECT count(*) FROM duckdb_columns() WHERE table_name = 'job_totals' AND comment IS NULL") == [(0,)]
+
+
+def test_the_lake_shows_what_the_ledger_knows(tmp_path: Path) -> None:
+    """Every row of lake.jobs, events, metrics and quarantine is of a load in lake.loads, until the next publish."""
+    mill = home(tmp_path, *JANUARY)
+    built(mill, as_of=AS_OF)
+    feed(mill, *FEBRUARY)
+    for expected in (1, 2):
+        assert rows(mill, "SELECT count(*) FROM lake.loads") == [(expected,)]
+        assert rows(mill, "SELECT count(*) FROM lake.events") == [(expected,)]
+        for table in lake.RECORD_TABLES:
+            assert rows(mill, f"SELECT * FROM lake.{table} ANTI JOIN lake.loads USING (load_id)") == []
+        built(mill, as_of=AS_OF)
+
+
+def test_what_is_refused_alone_is_published_too(tmp_path: Path) -> None:
+    """A load without a good record changes no table, and the snapshot shows its quarantine."""
+    mill = home(tmp_path, *JANUARY)
+    built(mill, as_of=AS_OF)
+    file = tmp_path / "bad.jsonl"
+    file.write_text('{"record": "event", "timestamp": "never", "type": "log"}\n')
+    mill.ingest(file)
+    assert built(mill, as_of=AS_OF) == {}
+    assert rows(mill, "SELECT line, field FROM lake.quarantine") == [(1, "timestamp")]
+
+
+def test_how_a_table_came_about_is_published(tmp_path: Path) -> None:
+    """The table `builds` has a row for each partition, with its rows, and the runs that made them."""
+    mill = home(tmp_path, *JANUARY)
+    built(mill, as_of=AS_OF)
+    feed(mill, *FEBRUARY)
+    built(mill, as_of=AS_OF)
+    found = rows(mill, "SELECT partition_value, rows, despite FROM builds WHERE table_name = 'activity_daily' ORDER BY ALL")
+    assert found == [("2026-01-10", 1, None), ("2026-02-10", 1, None)]
+    assert rows(mill, "SELECT count(DISTINCT run_id) FROM builds WHERE table_name = 'activity_daily'") == [(2,)]
+    assert rows(mill, "SELECT count(*) FROM builds WHERE seconds < 0 OR built_at > now() OR fingerprint IS NULL") == [(0,)]
+
+
+# Readers
+
+
+def test_a_reader_keeps_what_it_resolved(tmp_path: Path) -> None:
+    """Paths, frames, relations and connections of one snapshot give the same rows after the next ones."""
+    mill = home(tmp_path, *JANUARY)
+    built(mill, as_of=AS_OF)
+    folder, frame = mill.path("metric_hourly"), mill.table("metric_hourly")
+    relation = mill.sql("SELECT samples FROM metric_hourly")
+    with duckdb.connect(str(mill.snapshot() / "catalog.duckdb"), read_only=True) as connection:
+        for number in range(2):
+            publish_again(mill, number)
+        assert mill.show("metric_hourly")["samples"].to_list() == [1, 2]
+        assert frame.collect()["samples"].to_list() == [1]
+        assert pl.read_parquet(sorted(folder.iterdir()))["samples"].to_list() == [1]
+        assert relation.fetchall() == [(1,)]
+        assert connection.execute("SELECT samples FROM metric_hourly").fetchall() == [(1,)]
+
+
+def test_readers_see_whole_snapshots_while_others_publish(tmp_path: Path) -> None:
+    """In whatever moment they look, two tables of the same records agree with each other."""
+    mill = home(tmp_path, *JANUARY)
+    built(mill, as_of=AS_OF)
+    code = """
+import sys
+from tests.homes import AS_OF, event, feed
+from tidemill import Tidemill
+mill = Tidemill(sys.argv[1])
+for number in range(3):
+    feed(mill, event(f"w{number}", "2026-01-10T10:00:00Z"))
+    mill.build(as_of=AS_OF)
+"""
+    writer = python(code, mill.home.path)
+    seen = set()
+    while writer.poll() is None:
+        with duckdb.connect((mill.home.tables / "CURRENT").read_text() + "/catalog.duckdb", read_only=True) as database:
+            found = database.execute(
+                "SELECT (SELECT sum(events) FROM activity_daily), (SELECT sum(events) FROM activity_hourly), (SELECT count(*) FROM lake.events)"
+            ).fetchall()[0]
+        assert len(set(found)) == 1
+        seen |= set(found)
+    finish(writer)
+    assert seen <= {1, 2, 3, 4}
+    assert rows(mill, "SELECT events FROM activity_daily") == [(4,)]
+
+
+def test_a_home_by_another_name_is_the_same_home(tmp_path: Path) -> None:
+    """Through a symbolic link it builds nothing anew and its SQL reads both tables and lake."""
+    mill = home(tmp_path, *JANUARY)
+    built(mill, as_of=AS_OF)
+    (tmp_path / "link").symlink_to(mill.home.path)
+    linked = Tidemill(tmp_path / "link")
+    assert built(linked, as_of=AS_OF) == {}
+    assert rows(linked, "SELECT events, (SELECT count(*) FROM lake.events) FROM activity_daily") == [(1, 1)]
+
+
+def test_a_home_that_moved_is_published_anew(tmp_path: Path) -> None:
+    """Nothing is built again, and the new snapshot names its files by their new paths."""
+    mill = home(tmp_path, *JANUARY)
+    built(mill, as_of=AS_OF)
+    moved = Tidemill(mill.home.path.rename(tmp_path / "moved"))
+    assert built(moved, as_of=AS_OF) == {}
+    assert rows(moved, "SELECT events, (SELECT count(*) FROM lake.events) FROM activity_daily") == [(1, 1)]
+    assert (moved.home.tables / "CURRENT").read_text() == str(moved.snapshot())
+
+
+# Old snapshots
+
+
+def age(snapshots: Path, seconds: float) -> None:
+    """Let all snapshots be that much older."""
+    for folder in snapshots.iterdir():
+        os.utime(folder, (time.time(), folder.stat().st_mtime - seconds))
+
+
+def test_old_snapshots_are_removed_but_none_that_was_read_within_the_hour(tmp_path: Path) -> None:
+    """Of those whose successor came an hour ago, as many stay as the settings say."""
+    mill = home(tmp_path, *JANUARY, settings="[snapshots]\nkeep = 2")
+    snapshots = mill.home.tables / "snapshots"
+    made = [publish_again(mill, number).name for number in range(3)]
+    assert sorted(folder.name for folder in snapshots.iterdir()) == made
+    age(snapshots, KEEP_SECONDS + 1)
+    made.append(publish_again(mill, 3).name)
+    assert sorted(folder.name for folder in snapshots.iterdir()) == made[2:], "its successor came just now"
+    age(snapshots, KEEP_SECONDS + 1)
+    write_settings(mill, "[snapshots]\nkeep = 1")
+    made.append(publish_again(mill, 4).name)
+    assert sorted(folder.name for folder in snapshots.iterdir()) == made[3:]
+    assert rows(mill, "SELECT samples FROM metric_hourly ORDER BY hour DESC LIMIT 1") == [(5,)]
+
+
+# Crashes and races
+
+
+@pytest.fixture(scope="module")
+def last_step(tmp_path_factory: pytest.TempPathFactory) -> int:
+    """How many changes of the tables' folder the build makes that is killed below."""
+    mill = half_built(tmp_path_factory.mktemp("steps"))
+    return 1_000 - int(finish(python(DYING_BUILD, mill.home.path, AS_OF, 1_000)))
+
+
+def half_built(folder: Path) -> Tidemill:
+    """A home whose tables stand, with new records for all of them."""
+    mill = home(folder, *JANUARY)
+    built(mill, as_of=AS_OF)
+    feed(mill, *FEBRUARY, event("late", "2026-01-10T12:00:00Z"), metric("late", "2026-01-10T12:00:00Z"))
+    return mill
+
+
+@pytest.mark.parametrize("moment", [0.1, 0.5, 0.75, 0.9, "link", "text", "end"], ids=str)
+def test_a_build_that_is_killed_leaves_the_snapshot_whole(tmp_path: Path, last_step: int, moment: float | str) -> None:
+    """At whatever step, also between the two pointers; the next build gives the same tables and clears up."""
+    mill = half_built(tmp_path)
+    before, tables = digests(mill.snapshot()), published(mill)
+    named = {"link": last_step - 2, "text": last_step - 1, "end": last_step}
+    step = named[moment] if isinstance(moment, str) else round(last_step * moment)
+    process = python(DYING_BUILD, mill.home.path, AS_OF, step)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    swapped = moment in {"text", "end"}
+    if not swapped:
+        assert digests(mill.snapshot()) == before
+        assert published(mill) == tables
+    assert bool(built(mill, as_of=AS_OF)) != swapped
+    fresh = home(tmp_path, *JANUARY, *FEBRUARY, event("late", "2026-01-10T12:00:00Z"), metric("late", "2026-01-10T12:00:00Z"), name="fresh")
+    built(fresh, as_of=AS_OF)
+    assert published(mill) == published(fresh)
+    assert_tidy(mill)
+
+
+def assert_tidy(mill: Tidemill) -> None:
+    """Nothing lies about in the tables' folder, and both pointers agree."""
+    assert {path.name for path in mill.home.tables.iterdir()} == {".lock", "snapshots", "current", "CURRENT"}
+    assert all((folder / "manifest.json").exists() for folder in (mill.home.tables / "snapshots").iterdir())
+    assert Path((mill.home.tables / "CURRENT").read_text()) == mill.snapshot()
+
+
+def test_two_builds_at_once_are_one_after_the_other(tmp_path: Path) -> None:
+    """The second waits for the first and then finds everything fresh; no partition is made twice."""
+    mill = half_built(tmp_path)
+    first = mill.snapshot()
+    for process in [python(BUILD, mill.home.path, AS_OF) for _ in range(2)]:
+        finish(process)
+    assert rows(mill, "SELECT count(DISTINCT run_id) FROM builds") == [(2,)]
+    assert len(list(first.parent.iterdir())) == 2
+    assert_tidy(mill)
+
+
+def test_ingest_goes_on_beside_a_build(tmp_path: Path) -> None:
+    """What is loaded while a build goes on is in the next one; both end well."""
+    mill = half_built(tmp_path)
+    process = python(BUILD, mill.home.path, AS_OF)
+    for number in range(3):
+        feed(mill, event(f"beside{number}", "2026-01-10T13:00:00Z"))
+    finish(process)
+    built(mill, as_of=AS_OF)
+    assert rows(mill, "SELECT sum(events)::BIGINT, (SELECT count(*) FROM lake.events) FROM activity_daily") == [(6, 6)]
