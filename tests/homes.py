@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
@@ -11,7 +12,7 @@ import duckdb
 from tidemill import Tidemill, catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 Record = dict[str, Any]
@@ -35,12 +36,20 @@ def metric(key: str, at: str, value: float = 1.5) -> Record:
 
 
 def home(folder: Path, *records: Record, settings: str = "", name: str = "home") -> Tidemill:
-    """A home in a folder, that holds those records."""
+    """A home in a folder of pytest's; the lake of the same records is loaded once and then copied."""
     mill = Tidemill(folder / name)
     write_settings(mill, settings)
     if records:
-        feed(mill, *records)
+        shutil.copytree(_lake(folder.parent / "lakes", records), mill.home.lake)
     return mill
+
+
+def _lake(folder: Path, records: Sequence[Record]) -> Path:
+    mill = Tidemill(folder / hashlib.sha256(json.dumps(records).encode()).hexdigest()[:16])
+    if not mill.home.lake.exists():
+        write_settings(mill, "")
+        feed(mill, *records)
+    return mill.home.lake
 
 
 def write_settings(mill: Tidemill, settings: str) -> None:
@@ -83,7 +92,12 @@ def published(mill: Tidemill) -> dict[str, str]:
     """Every published table but `builds`, as text: names, types, and the rows in their order, doubles bit for bit."""
     with duckdb.connect(str(mill.snapshot() / "catalog.duckdb"), read_only=True) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        names = [name for (name,) in connection.execute("SELECT view_name FROM duckdb_views() WHERE schema_name = 'main'").fetchall()]
+        names = [
+            name
+            for (name,) in connection.execute(
+                "SELECT view_name FROM duckdb_views() WHERE schema_name = 'main'"
+            ).fetchall()
+        ]
         found = {}
         for name in sorted(set(names) & catalog.tables().keys()):
             relation = connection.sql(f'FROM "{name}"')

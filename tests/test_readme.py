@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tidemill import Tidemill
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -50,9 +52,9 @@ def test_python(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for block in _blocks("python"):
         exec(compile(block, "README.md", "exec"), values)  # noqa: S102 - the README is ours
     mill = values["mill"]
-    found = mill.sql(
-        "SELECT tool_name, user_id, duration_ms FROM lake.events WHERE tool_name = 'search' AND user_id = 'ann'"
-    )  # type: ignore[attr-defined]
+    assert isinstance(mill, Tidemill)
+    query = "SELECT tool_name, user_id, duration_ms FROM lake.events WHERE tool_name = 'search' AND user_id = 'ann'"
+    found = mill.sql(query)
     assert found.fetchall() == [("search", "ann", 1500.0)]
 
 

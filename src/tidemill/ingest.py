@@ -174,6 +174,7 @@ def open_connection(home: Home, settings: Settings) -> DuckDBPyConnection:
     home.make(home.staging)
     connection = connect(memory_limit=settings.memory_limit, threads=settings.threads, temp_directory=home.staging)
     connection.execute(contract.MACROS)
+    staging.tune(connection)
     return connection
 
 

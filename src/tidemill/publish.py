@@ -143,7 +143,6 @@ def mend(home: Home) -> None:
 def _prune(home: Home, keep: int) -> None:
     """Remove snapshots beyond those to keep, but none that was the newest within the last hour."""
     newest_first = sorted(_snapshots(home).iterdir(), reverse=True)
-    for later, folder in itertools.pairwise(newest_first):
-        keep -= 1
-        if keep <= 0 and time.time() - later.stat().st_mtime > KEEP_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
+    pairs = list(itertools.pairwise(newest_first))[keep - 1 :]
+    for folder in [older for newer, older in pairs if time.time() - newer.stat().st_mtime > KEEP_SECONDS]:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from tidemill import formats, lake
 from tidemill.engines import relations, retrying, staging
+from tidemill.errors import UsageError
 from tidemill.ingest import Report, commit, open_connection
 from tidemill.settings import Source
 from tidemill.sources.files import path_parts
@@ -28,7 +29,10 @@ def retry_unknown_jobs(home: Home, settings: Settings) -> list[Report]:
 
 
 def retry(home: Home, settings: Settings, *, reason: str | None = None) -> list[Report]:
-    """Feed refused records again: what is accepted leaves the quarantine, what is not keeps its row."""
+    """Feed refused records again: what is accepted leaves the quarantine, what is not keeps its row.
+
+    Those that cannot be fed, since their format is gone or fails on their texts, are in a report's `failures`.
+    """
     with home.lock("lake"):
         lake.prepare(home)
         snapshot = lake.snapshot(home)
@@ -38,9 +42,13 @@ def retry(home: Home, settings: Settings, *, reason: str | None = None) -> list[
     connection = open_connection(home, settings)
     reports: dict[str, Report] = {}
     for group in retrying.groups(connection, select, reason):
-        load = _load(home, settings, connection, group)
-        staging.stage(connection, load)
-        reports.setdefault(group.source, Report(group.source)).loads += commit(home, connection, [load])
+        report = reports.setdefault(group.source, Report(group.source))
+        try:
+            load = _load(home, settings, connection, group)
+            staging.stage(connection, load)
+            report.loads += commit(home, connection, [load])
+        except UsageError as error:
+            report.failures.append(error)
     return list(reports.values())
 
 

@@ -36,9 +36,10 @@ def settle(
     added += _settle_jobs(connection, lake, loads, folder)
     ledger = _ledger(connection, loads, added)
     if loads[0].kind == "retry":
-        if not any(row["accepted"] for row in ledger):
+        released = _released(connection, loads, folder)
+        if not released and not any(row["accepted"] for row in ledger):
             return [], []
-        added += _released(connection, loads, folder)
+        added += released
     else:
         added += _quarantine(connection, loads, folder)
     added += _ledger_file(connection, ledger, folder)

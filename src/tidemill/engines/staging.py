@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tidemill.sources.files import BadLine, Portion
 
 LARGE_BYTES: Final = 128 << 20
+ROWS_A_PARTITION: Final = 49_152
 SHARED_RAW_BYTES: Final = 65_536
 """A longer text that several refused records share stands with the first of them only."""
 
@@ -119,6 +120,11 @@ def of_portion(source: Source, form: Format, portion: Portion, staging: Path) ->
     )
 
 
+def tune(connection: DuckDBPyConnection) -> None:
+    """Keep what the writer of partitions holds in memory small: so many rows a partition and thread."""
+    connection.execute(f"SET partitioned_write_flush_threshold = {ROWS_A_PARTITION}")
+
+
 def stage(connection: DuckDBPyConnection, load: Load) -> None:
     """Read and check a load; afterwards its folder holds all that settling needs."""
     if load.portion and load.portion.compression == "zstd":
@@ -139,7 +145,7 @@ def stage(connection: DuckDBPyConnection, load: Load) -> None:
 
 def _more_careful(load: Load, error: duckdb.Error) -> bool:
     """Whether there is a slower way to read a load, which takes more than the one that failed; it is taken next."""
-    if not isinstance(error, duckdb.InvalidInputException):
+    if not isinstance(error, (duckdb.InvalidInputException, duckdb.NotImplementedException)):
         return False
     if not load.lenient and "Malformed JSON" in str(error):
         load.lenient = True
