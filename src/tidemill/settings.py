@@ -26,9 +26,11 @@ PREFIX: Final = "TIDEMILL_"
 
 
 def _known_timezone(name: str) -> str:
-    known = zoneinfo.available_timezones() - {"localtime"}
-    if name not in known:
-        raise ValueError(str(UsageError.unknown("timezone", name, known)))
+    try:
+        zoneinfo.ZoneInfo(name if name != "localtime" else "")
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        known = zoneinfo.available_timezones() - {"localtime"}
+        raise ValueError(str(UsageError.unknown("timezone", name, known))) from None
     return name
 
 

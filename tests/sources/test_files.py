@@ -189,7 +189,6 @@ class TestJsonLines:
             (b"\x00", "not JSON", "\x00"),
             (b'{"type": "a\x00b"}', "not JSON", '{"type": "a\x00b"}'),
             (b'{"type": "a\x01b"}', "not JSON", '{"type": "a\x01b"}'),
-            (b"\x01", "not JSON", "\x01"),
             (b"a\rb", "not JSON", "a\rb"),
             (b'{"type": "\\ud800"}', "not JSON", '{"type": "\\ud800"}'),
         ],
@@ -458,14 +457,14 @@ class TestParquet:
             yes=[True],
             none=pa.array([None], pa.string()),
             tags=[["a", "b"]],
-            nested=[{"x": [1, {"y": 2}]}],
+            nested=[{"x": [1, 2], "y": {"z": "t"}}],
             line=[7],
             attributes=[{"given": 1}],
         )
         home.ingest(path, record="event")
         (attributes,) = home.column("SELECT attributes FROM events")
         assert json.loads(attributes) == {
-            "n": 5, "x": 1.5, "yes": True, "tags": ["a", "b"], "nested": {"x": [1, {"y": 2}]}, "line": 7, "given": 1,
+            "n": 5, "x": 1.5, "yes": True, "tags": ["a", "b"], "nested": {"x": [1, 2], "y": {"z": "t"}}, "line": 7, "given": 1,
         }  # fmt: skip
 
     def test_labels_may_be_a_map_or_a_struct(self, home: Lake) -> None:
@@ -478,7 +477,7 @@ class TestParquet:
     def test_the_same_records_as_lines_are_duplicates(self, home: Lake) -> None:
         """A record means the same in Parquet and in JSON lines, attributes included."""
         home.ingest(self.put(home, n=[5], nested=[{"a": [1]}], input_tokens=[3], x=[0.5]), record="event")
-        lines = event(type="x", timestamp="2026-02-10T12:00:00.123456Z", nested={"a": [1]}, n=5, input_tokens=3, x=0.5)
+        lines = event(type="x", timestamp="2026-02-10T12:00:00.123456Z", n=5, nested={"a": [1]}, input_tokens=3, x=0.5)
         assert home.ingest(home.write("b.jsonl", lines), record="event") == {"records_read": 1, "duplicates": 1}
 
     def test_rows_may_say_which_record_they_are(self, home: Lake) -> None:

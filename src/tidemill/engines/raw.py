@@ -131,6 +131,14 @@ def rejects() -> str:
     )
 
 
+def bad_lines(path: str) -> str:
+    """The select of (line, raw, reason) over the lines that could not be spooled as text."""
+    return (
+        f"SELECT * FROM read_json({literal(path)}, columns={{line: 'BIGINT', raw: 'VARCHAR', reason: 'VARCHAR'}}, "
+        f"format='newline_delimited', maximum_object_size={MAX_LINE_BYTES})"
+    )
+
+
 def rejected() -> str:
     """The select of (line, rejects): how many rows were rejected before what would be that line without them."""
     return (

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tidemill.formats import Format
     from tidemill.records import Contract
     from tidemill.settings import Source
-    from tidemill.sources.files import BadLine, Portion
+    from tidemill.sources.files import Portion
 
 LARGE_BYTES: Final = 128 << 20
 ROWS_A_PARTITION: Final = 49_152
@@ -55,7 +55,6 @@ class Load:
     texts: str = ""
     origin: str = ""
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    bad_lines: list[BadLine] = field(default_factory=list)
     lenient: bool = False
     readable: str = ""
     spooled: bool = False
@@ -73,6 +72,11 @@ class Load:
     def heads(self) -> Path:
         """How often the head of a grown file holds the records without an id that its tail repeats; may be missing."""
         return self.folder / "heads.parquet"
+
+    @property
+    def bad_lines(self) -> Path:
+        """The lines that cannot be read as text; missing unless the file had to be spooled."""
+        return self.folder / "bad_lines"
 
     @property
     def rejected(self) -> Path:
@@ -168,7 +172,7 @@ def _spool(load: Load) -> None:
         return
     target = load.folder / "lines"
     delimiter = raw.DELIMITER.encode() if load.layout is Layout.LINES else b""
-    load.bad_lines = spool(load.portion, target, raw.MAX_LINE_BYTES, delimiter)
+    spool(load.portion, target, load.bad_lines, raw.MAX_LINE_BYTES, delimiter)
     load.readable = str(target)
 
 
@@ -242,9 +246,9 @@ def _stage(connection: DuckDBPyConnection, load: Load) -> None:
     )
     connection.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
     load.rows = 0
-    if load.bad_lines:
-        rows = [(bad.line, bad.raw, load.source.record, None, bad.reason) for bad in load.bad_lines]
-        connection.executemany("INSERT INTO refusals VALUES (?, ?, ?, ?, ?)", rows)
+    if load.bad_lines.exists():
+        bad = raw.bad_lines(str(load.bad_lines))
+        connection.execute(f"INSERT INTO refusals SELECT line, raw, $1, NULL, reason FROM ({bad})", [load.source.record])
     if load.format.native:
         _stage_native(connection, load)
     else:

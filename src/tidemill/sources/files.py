@@ -290,36 +290,27 @@ def path_parts(path: Path, names: Iterable[str]) -> dict[str, str]:
     return {name: str(path) if name == "filename" else keys[name] for name in names}
 
 
-@dataclass(frozen=True)
-class BadLine:
-    """A line that no reader of text can take, with its bytes made readable."""
-
-    line: int
-    raw: str
-    reason: str
-
-
-def spool(source: Portion, target: Path, max_line_bytes: int, delimiter: bytes) -> list[BadLine]:
+def spool(source: Portion, target: Path, bad: Path, max_line_bytes: int, delimiter: bytes) -> None:
     """Copy a portion as clean text lines, an empty one in place of each that cannot be read as text.
 
     For files that the engine's reader refuses: mixed line ends, bytes that are not UTF-8, control
-    characters, endless lines; and for tails. Line numbers stay as they are.
+    characters, endless lines; and for tails. Line numbers stay as they are. The lines that were left out
+    stand in `bad`, each as a JSON object of line, raw (its bytes made readable) and reason.
     """
-    bad: list[BadLine] = []
-    with target.open("wb") as out:
-        for number, line in enumerate(_lines(source, max_line_bytes), source.first_line + 1):
+    with target.open("wb") as out, bad.open("w", encoding="utf-8") as refused:
+        for number, (line, size) in enumerate(_lines(source, max_line_bytes + 1), source.first_line + 1):
             fault = _fault(line, max_line_bytes, delimiter)
             if fault:
-                bad.append(BadLine(number, _readable(line), fault))
+                json.dump({"line": number, "raw": _readable(line, size), "reason": fault}, refused)
+                refused.write("\n")
                 out.write(b"\n")
             else:
                 out.write((line.replace(b"\r", b" ") if delimiter else line) + b"\n")
-    return bad
 
 
-def _readable(line: bytes) -> str:
+def _readable(line: bytes, size: int) -> str:
     text = line[:MAX_RAW_BYTES].decode(errors="backslashreplace")
-    return text if len(line) <= MAX_RAW_BYTES else f"{text}… ({len(line)} bytes)"
+    return text if size <= MAX_RAW_BYTES else f"{text}… ({size} bytes)"
 
 
 def _fault(line: bytes, max_line_bytes: int, delimiter: bytes) -> str | None:
@@ -334,16 +325,26 @@ def _fault(line: bytes, max_line_bytes: int, delimiter: bytes) -> str | None:
     return None
 
 
-def _lines(source: Portion, max_line_bytes: int) -> Iterator[bytes]:
+def _lines(source: Portion, most: int) -> Iterator[tuple[bytes, int]]:
+    """Each line without its end, of an endless one no more than its first bytes; and its size."""
+    head, size = b"", 0
+    for chunk in _chunks(source):
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            line = (head + end[: most - len(head)]).removesuffix(b"\r")
+            yield line, size + len(end)
+            head, size = b"", 0
+        head += rest[: most - len(head)]
+        size += len(rest)
+    if size:
+        yield head.removesuffix(b"\r"), size
+
+
+def _chunks(source: Portion) -> Iterator[bytes]:
     with reading(source.path), opened(source.path, source.compression) as file:
         if source.start:
             file.seek(source.start)
         left = source.end - source.start if source.compression == "none" else None
-        rest = b""
         while chunk := file.read(CHUNK if left is None else min(CHUNK, left)):
             left = None if left is None else left - len(chunk)
-            *whole, rest = (rest + chunk).split(b"\n")
-            yield from (line.removesuffix(b"\r") for line in whole)
-        if rest:
-            yield rest.removesuffix(b"\r")
-
+            yield chunk
