@@ -533,9 +533,9 @@ def test_a_plan_is_what_the_build_then_does(tmp_path: Path) -> None:
 def test_a_plan_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """New, with other records, with other SQL, of other tables, or because its moment passed."""
 
-    def why(**options: str | bool) -> dict[str, set[str]]:
+    def why(as_of: str = AS_OF, *, full: bool = False) -> dict[str, set[str]]:
         found: dict[str, set[str]] = {}
-        for step in plan.plan(mill.home, mill.settings, **{"as_of": AS_OF, **options}):
+        for step in plan.plan(mill.home, mill.settings, as_of=as_of, full=full):
             found.setdefault(step.why, set()).add(step.table)
         return found
 

@@ -154,7 +154,7 @@ with duckdb.connect(sys.argv[1], read_only=True) as database:
     print(json.dumps(counts))
 """
     tables = [*catalog.tables(), "builds", "lake.events", "lake.loads"]
-    command = [sys.executable, "-c", code, mill.home.tables / "current" / "catalog.duckdb", *tables]
+    command = [sys.executable, "-c", code, str(mill.home.tables / "current" / "catalog.duckdb"), *tables]
     found = subprocess.run(command, cwd="/", check=True, capture_output=True)
     counts = json.loads(found.stdout)
     assert counts == {table: rows(mill, f"SELECT count(*) FROM {table}")[0][0] for table in tables}

@@ -7,19 +7,20 @@ import sys
 import tempfile
 from contextlib import nullcontext
 from enum import StrEnum
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tidemill.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import duckdb
     import pyarrow as pa
 
 ROWS_ON_A_TERMINAL: Final = 200
 DIGITS: Final = 6
-WIDE: Final = 10_000
-"""The width of a table that no terminal limits."""
 
 
 class Format(StrEnum):
@@ -84,25 +85,37 @@ def _save(result: duckdb.DuckDBPyRelation | pa.Table, form: Format, path: Path) 
 
 
 def _table(result: duckdb.DuckDBPyRelation | pa.Table, *, on_terminal: bool) -> str:
-    """A result as text: the first rows on a terminal, else all."""
+    """A result as text: the first rows as wide as the terminal, else all as wide as they are."""
+    from tidemill.engines import export
+
+    names, numeric, rows, more = export.head(result, ROWS_ON_A_TERMINAL if on_terminal else None)
+    if more:
+        sys.stderr.write(f"the first {ROWS_ON_A_TERMINAL} rows are shown; --format csv or --output FILE gives all\n")
+    cells = [[_cell(value) for value in row] for row in rows]
+    return _fitted(names, numeric, cells) if on_terminal else _aligned(names, numeric, cells)
+
+
+def _fitted(names: Sequence[str], numeric: Sequence[bool], cells: Sequence[Sequence[str]]) -> str:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from tidemill.engines import export
-
-    names, numeric, rows, more = export.head(result, ROWS_ON_A_TERMINAL if on_terminal else None)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name, right in zip(names, numeric, strict=True):
         table.add_column(Text(name), justify="right" if right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row))
-    console = Console(width=None if on_terminal else WIDE, no_color=None if on_terminal else True)
+    for row in cells:
+        table.add_row(*map(Text, row))
+    console = Console()
     with console.capture() as text:
         console.print(table)
-    if more:
-        sys.stderr.write(f"the first {ROWS_ON_A_TERMINAL} rows are shown; --format csv or --output FILE gives all\n")
     return text.get()
+
+
+def _aligned(names: Sequence[str], numeric: Sequence[bool], cells: Sequence[Sequence[str]]) -> str:
+    lines = [part for row in [names, *cells] for part in zip_longest(*map(str.splitlines, row), fillvalue="")]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    shape = "  ".join(f"{{:{'>' if right else '<'}{width}}}" for right, width in zip(numeric, widths, strict=True))
+    return "".join(shape.format(*line).rstrip() + "\n" for line in lines)
 
 
 def _cell(value: Any) -> str:  # noqa: ANN401 - a value of any SQL type

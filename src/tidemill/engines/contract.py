@@ -40,7 +40,8 @@ def instant(text: str, timezone: str) -> str:
     tidy = f"upper(replace({offset}, ',', '.'))"  # what RFC 3339 and ISO 8601 also allow
     if timezone == UTC:
         return f"coalesce({aware}, TRY_CAST({tidy} AS TIMESTAMPTZ))"
-    naive = f"timezone({literal(timezone)}, TRY_CAST({text} AS TIMESTAMP))"
+    local = f"coalesce(TRY_CAST({text} AS TIMESTAMP), TRY_CAST(replace({text}, ',', '.') AS TIMESTAMP))"
+    naive = f"timezone({literal(timezone)}, {local})"
     return (
         f"CASE WHEN regexp_matches(substr({text}, 12), '[A-Za-z+-]') "
         f"THEN coalesce({aware}, TRY_CAST({tidy} AS TIMESTAMPTZ)) ELSE {naive} END"

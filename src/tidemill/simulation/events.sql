@@ -1,4 +1,5 @@
--- Row by row the score is played again and again; `tale` numbers the stories through all tellings.
+-- Row by row the score is played again and again; `tale` numbers the stories through all tellings. Copy 0 is the record
+-- itself, 1 the same once more, 2 a broken line beside it.
 CREATE OR REPLACE TABLE candidates AS
 WITH rows AS (
     SELECT row FROM range($first, $last) AS rows(row) WHERE row >= $recent OR is_late(row)
@@ -7,6 +8,8 @@ SELECT row, 0 AS copy FROM rows
 UNION ALL SELECT row, 1 FROM rows WHERE is_repeated(row) AND has_id(row)
 UNION ALL SELECT row, 2 FROM rows WHERE row % plan().broken_every = 0;
 
+-- A table of its own, so that little is sorted, and cut to the span only afterwards: DuckDB would move that condition
+-- down to where it has to compute every arrival twice.
 CREATE OR REPLACE TABLE due AS
 WITH told AS (
     SELECT row, copy, bar, clock,

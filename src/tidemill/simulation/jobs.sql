@@ -1,4 +1,5 @@
--- Jobs are the stories that events tell; where there are more jobs than such stories, others lie beside them.
+-- Jobs are spread over the stories of jobs that the events tell; where there are more jobs than such stories, several
+-- share a story's place: the first is the one that has its events.
 CREATE OR REPLACE TABLE candidates AS
 WITH numbered AS (
     SELECT clock, jobs,
@@ -56,7 +57,7 @@ WITH known AS (
 lines AS (
     SELECT row, copy, tale, created_at, concat(
         '{"record":"job","job_id":"j-', code(tale, 'job'), '","status":"', status, '"',
-        CASE WHEN event = 'queued' OR NOT one_in(row, 'unobserved', 0.03)
+        CASE WHEN event NOT IN ('created', 'started', 'ended', 'deleted') OR NOT one_in(row, 'undated', 0.03)
             THEN concat(',"observed_at":"', stamp(observed_at), '"') END,
         CASE WHEN is_whole THEN concat(
             ',"created_at":"', stamp(created_at), '"',

@@ -1,4 +1,4 @@
--- Each series is sampled once a tick; copies are the record, the same once more, and a broken line beside it.
+-- Each series is sampled once a tick. Copies are those of events.sql.
 CREATE OR REPLACE TABLE candidates AS
 WITH rows AS (
     SELECT row FROM range($first, $last) AS rows(row) WHERE row >= $recent OR is_late(row)

@@ -1,6 +1,7 @@
 -- Who and what the stories are about, mostly as the fields that say so.
-CREATE MACRO project_name(person) AS nth(['atlas', 'beacon', 'cobalt', 'delta', 'ember', 'fjord', 'garnet'], person);
-CREATE MACRO project_of(person) AS concat(',"project":"', project_name(person), '"');
+CREATE MACRO project_of(person) AS nth([
+    ',"project":"atlas"', ',"project":"beacon"', ',"project":"cobalt"', ',"project":"delta"',
+    ',"project":"ember"'], person);
 CREATE MACRO person_name(person) AS concat(
     nth(['Ada', 'Björn', 'Chloé', 'Dmitri', 'Eszter', 'Farid', 'Grace', 'Hiro', 'Inês', 'Jürgen', 'Kofi'], person),
     ' ',

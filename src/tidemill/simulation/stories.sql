@@ -1,5 +1,6 @@
 -- What happens: stories that are told again and again. Each event is type[:word], and with a ! it always fails.
--- pause: seconds before each question, or in a job's queue; pace: seconds between two events.
+-- pause: seconds before each question, or in a job's queue; pace: seconds between two events. In all, one job for ten
+-- events.
 CREATE TABLE scripts(script, times, kind, pause, pace, events) AS VALUES
     (1, 14, 'completed', 25, 20, 'step:extract step:transform step:load'),
     (2, 8, 'completed', 15, 12, 'step:extract validation:not_null step:load log:stdout'),
@@ -43,13 +44,12 @@ CREATE TABLE scripts(script, times, kind, pause, pace, events) AS VALUES
     (25, 1, 'service', 0, 1, 'connector_updated');
 
 -- What an event of a type (and a word) usually takes: median_ms and spread of its duration, shares of failures and of
--- unknown success, median tokens. What is null it does not carry.
+-- unknown success, median tokens. What is null it does not carry. (A job's step takes its share of the job's time.)
 CREATE TABLE habits(type VARCHAR, word VARCHAR, median_ms DOUBLE, spread DOUBLE, failures DOUBLE, unknowns DOUBLE,
     input DOUBLE, output DOUBLE);
 INSERT INTO habits VALUES
     ('function_call', NULL, 350, 0.75, 0.04, 0.02, NULL, NULL),
     ('step', NULL, 9000, 0.6, 0.03, 0.03, NULL, NULL),
-    ('step', 'train', 60000, 0.55, 0.05, 0.02, NULL, NULL),
     ('step', 'embed', 15000, 0.45, 0.02, 0.02, 6000, 0),
     ('step', 'connection', 12, 0.3, 0.01, 0.02, NULL, NULL),
     ('step', 'cache_lookup', 4, 0.25, 0.01, 0.02, NULL, NULL),
