@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Final
 from pydantic import ValidationError
 
 from tidemill import formats, lake
-from tidemill.engines import contract, relations, staging
+from tidemill.engines import checking, contract, relations, staging
 from tidemill.engines.duckdb import connect
+from tidemill.engines.load import identity, of_portion
+from tidemill.engines.settlement import settle
 from tidemill.errors import TidemillError, UsageError
 from tidemill.settings import Source, expanded
-from tidemill.engines.settlement import settle
 from tidemill.sources import files
 
 if TYPE_CHECKING:
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
+    from tidemill.engines.load import Load
     from tidemill.formats import Format
     from tidemill.home import Home
     from tidemill.settings import Settings
-    from tidemill.engines.staging import Load
 
 FILES: Final = "files"
 """The source of files that are named on the command line."""
@@ -99,10 +100,10 @@ class _Run:
         report = Report(source.name)
         try:
             form = formats.load(source.format, self.home.path)
-            paths = files.find(expanded(path, self.home.path) for path in source.path)
         except UsageError as error:
             report.failures.append(error)
             return report
+        paths = self._found(source, report)
         memory = _Memory(self.home, source.name)
         batch: list[Load] = []
         for number, path in enumerate(paths):
@@ -121,6 +122,16 @@ class _Run:
         self._say(source, len(paths), paths)
         return report
 
+    def _found(self, source: Source, report: Report) -> list[Path]:
+        """The files of a source; a name of nothing is a failure beside the others."""
+        found: dict[Path, None] = {}
+        for path in source.path:
+            try:
+                found |= dict.fromkeys(files.find([expanded(path, self.home.path)]))
+            except UsageError as error:
+                report.failures.append(error)
+        return list(found)
+
     def _say(self, source: Source, number: int, paths: Sequence[Path]) -> None:
         if self.progress:
             self.progress(source.name, number, len(paths))
@@ -136,7 +147,7 @@ class _Run:
     def _staged(self, source: Source, form: Format, path: Path, memory: _Memory, report: Report) -> Load | None:
         """A file's new portion as a staged load; None when there is nothing new in it."""
         last = memory.of(path)
-        signature = staging.load_id(source, "", form)
+        signature = identity(source, "", form)
         if not self.reread and last and last.format == signature and files.unchanged(path, last):
             report.unchanged += 1
             return None
@@ -147,7 +158,7 @@ class _Run:
             else:
                 report.empty.append(str(path))
             return None
-        load = staging.of_portion(source, form, portion, self.home.staging)
+        load = of_portion(source, form, portion, self.home.staging)
         if load.load_id in self.begun:
             report.unchanged += 1
             return None
@@ -174,7 +185,7 @@ def open_connection(home: Home, settings: Settings) -> DuckDBPyConnection:
     home.make(home.staging)
     connection = connect(memory_limit=settings.memory_limit, threads=settings.threads, temp_directory=home.staging)
     connection.execute(contract.MACROS)
-    staging.tune(connection)
+    checking.tune(connection)
     return connection
 
 
@@ -221,7 +232,9 @@ class _Memory:
         beside.rename(self._file)
 
 
-def sources(settings: Settings, names: Sequence[str], *, source: str | None = None, **given: str | None) -> list[Source]:
+def sources(
+    settings: Settings, names: Sequence[str], *, source: str | None = None, **given: str | None
+) -> list[Source]:
     """The configured sources of those names, or all; other names are files, of the source `files` or the one named.
 
     What is `given` (record, format, timezone) holds for files; of a configured source it replaces the setting.

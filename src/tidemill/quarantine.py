@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from tidemill import formats, lake
 from tidemill.engines import relations, retrying, staging
+from tidemill.engines.load import Load, identity
 from tidemill.errors import UsageError
 from tidemill.ingest import Report, commit, open_connection
 from tidemill.settings import Source
@@ -16,7 +17,6 @@ from tidemill.sources.files import path_parts
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from tidemill.engines.staging import Load
     from tidemill.home import Home
     from tidemill.settings import Settings
 
@@ -58,10 +58,10 @@ def _load(home: Home, settings: Settings, connection: DuckDBPyConnection, group:
     if form.native and not known.record:
         known = known.model_copy(update={"record": group.record})
     digest, size = retrying.content(connection, group)
-    return staging.Load(
+    return Load(
         source=known,
         format=form,
-        load_id=staging.load_id(known, digest, form, run=uuid.uuid4().hex),
+        load_id=identity(known, digest, form, run=uuid.uuid4().hex),
         uri=group.uri,
         bytes=size,
         content_hash=digest,

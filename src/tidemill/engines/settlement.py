@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tidemill.engines import inputs
 from tidemill.engines import settle as sql
 from tidemill.engines.quoting import literal, literals
-from tidemill.engines.staging import kept_text, numbered, relocate
+from tidemill.engines.staging import kept_text, relocate
 from tidemill.lake import Addition, name_file
 from tidemill.records import CONTRACTS, EVENT, JOB, LEDGER, METRIC, QUARANTINE
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from tidemill.engines.staging import Load
+    from tidemill.engines.load import Load
     from tidemill.lake import Snapshot
     from tidemill.records import Contract
 
@@ -146,7 +147,7 @@ def _quarantine(connection: DuckDBPyConnection, loads: Sequence[Load], folder: P
                            r.line, r.record, r.field, r.reason,
                            {kept_text()} AS raw
                     FROM (SELECT r.*, n.raw FROM (SELECT * FROM late_refusals WHERE load_id = {literal(load.load_id)}) r
-                          LEFT JOIN ({numbered(connection, load)}) n ON n.line = r.line) r))
+                          LEFT JOIN ({inputs.numbered(connection, load)}) n ON n.line = r.line) r))
                 TO {literal(target)} (FORMAT parquet)"""
             )
             found.append(target)

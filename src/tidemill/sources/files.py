@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from tidemill.errors import SourceError
 
@@ -94,19 +94,23 @@ def find(patterns: Iterable[str]) -> list[Path]:
     """The files that paths, folders and globs name, sorted; SourceError for one that names nothing."""
     found: dict[Path, None] = {}
     for pattern in patterns:
-        path = Path(pattern)
-        if path.is_dir():
-            matches = [file for file in sorted(path.rglob("*")) if file.is_file() and _suffixes(file)[0] in _LAYOUTS]
-        elif path.exists():
-            matches = [path]
-        else:
-            matches = [Path(name) for name in sorted(glob.glob(pattern, recursive=True)) if Path(name).is_file()]  # noqa: PTH207 - patterns may be absolute
+        with reading(Path(pattern)):
+            matches = _matches(Path(pattern))
         if not matches:
-            what = "is a folder without JSON, CSV or Parquet files" if path.is_dir() else "does not exist"
+            what = "is a folder without JSON, CSV or Parquet files" if Path(pattern).is_dir() else "does not exist"
             message = f"{pattern} {what}"
             raise SourceError(message)
         found |= dict.fromkeys(matches)
     return list(found)
+
+
+def _matches(path: Path) -> list[Path]:
+    if path.is_dir():
+        return [file for file in sorted(path.rglob("*")) if file.is_file() and _suffixes(file)[0] in _LAYOUTS]
+    if path.exists():
+        return [path]
+    names = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - patterns may be absolute
+    return [Path(name) for name in names if Path(name).is_file()]
 
 
 def _suffixes(path: Path) -> tuple[str, str]:
@@ -139,7 +143,11 @@ def unchanged(path: Path, last: Seen | None) -> bool:
     if last is None:
         return False
     stat = path.stat()
-    return last.end == last.size and (stat.st_size, stat.st_mtime_ns, stat.st_ino) == (last.size, last.mtime_ns, last.inode)
+    return last.end == last.size and (stat.st_size, stat.st_mtime_ns, stat.st_ino) == (
+        last.size,
+        last.mtime_ns,
+        last.inode,
+    )
 
 
 def _portion(path: Path, format_name: str, parts: Iterable[str], last: Seen | None) -> Portion | None:
@@ -213,8 +221,8 @@ def opened(path: Path, compression: str) -> IO[bytes]:
     """A file's bytes, decompressed."""
     import pyarrow as pa  # noqa: PLC0415 - for the few files that the engine does not read itself
 
-    stream: IO[bytes] = pa.input_stream(str(path), compression=None if compression == "none" else compression)
-    return stream
+    kinds: dict[str, Any] = {"none": None, "gzip": "gzip", "zstd": "zstd"}
+    return cast("IO[bytes]", pa.input_stream(str(path), compression=kinds[compression]))
 
 
 def _settled_end(file: IO[bytes], stat: os.stat_result) -> int:

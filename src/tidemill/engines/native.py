@@ -1,0 +1,129 @@
+"""Staging records whose fields carry the contracts' own names."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from tidemill.engines import inputs, raw
+from tidemill.engines.checking import copy, keep_rejects
+from tidemill.engines.quoting import literal, literals
+from tidemill.errors import SourceError
+from tidemill.records import CONTRACTS, JOB
+from tidemill.sources.files import (
+    Layout,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from duckdb import DuckDBPyConnection
+
+    from tidemill.engines.load import Load
+    from tidemill.records import Contract
+
+
+def stage_native(connection: DuckDBPyConnection, load: Load) -> None:
+    """Stage the records of a file whose fields carry the contracts' own names."""
+    source = load.source
+    if load.layout in {Layout.CSV, Layout.PARQUET}:
+        _stage_columns(connection, load)
+    else:
+        record = source.record or _first_record(connection, load)
+        if record not in CONTRACTS or not _stage_one(connection, load, CONTRACTS[record]):
+            _stage_mixed(connection, load)
+    refused = connection.execute("SELECT count(*) FROM refusals").fetchall()[0][0]
+    load.records_read = load.rows + refused
+
+
+def _first_record(connection: DuckDBPyConnection, load: Load) -> str | None:
+    """What the first line says it is."""
+    first = raw.kinds(f"SELECT * FROM ({inputs.lines(connection, load, numbered=False)}) LIMIT 1")
+    found = connection.execute(f"SELECT record FROM ({first})").fetchall()
+    return found[0][0] if found else None
+
+
+def _stage_one(connection: DuckDBPyConnection, load: Load, contract: Contract) -> bool:
+    """Stage native lines as one record; False, with nothing staged, when some of them say that they are another.
+
+    Of a large file only the columns that its first records have are looked for; it is staged again with all of them
+    when a later record turns out to have one more.
+    """
+    lean = load.fast and contract is not JOB
+    present = None
+    if load.large:
+        sample = raw.keys(inputs.lines(connection, load, numbered=False))
+        present = {row[0] for row in connection.execute(sample).fetchall()} | {
+            c.name for c in contract.columns if c.required
+        }
+    for columns in (present, None) if present else (None,):
+        given = raw.native_objects(
+            contract,
+            inputs.lines(connection, load, numbered=not lean),
+            timestamp=load.source.timestamp,
+            present=columns,
+            says_record=load.source.record is None,
+            lenient=load.lenient or not load.fast,
+        )
+        load.rows = copy(connection, load, contract, given)
+        missed = [name for name in contract.names if columns is not None and name not in columns]
+        kept = [str(path) for verdict in ("accepted", "waiting") for path in load.staged(contract, verdict)]
+        if not (missed and kept and connection.execute(raw.overlooked(kept, missed)).fetchall()):
+            break
+        shutil.rmtree(load.folder / contract.table)
+    if load.source.record is None and _says_other(connection, load, contract):
+        shutil.rmtree(load.folder / contract.table)
+        load.rows = 0
+        return False
+    return True
+
+
+def _says_other(connection: DuckDBPyConnection, load: Load, contract: Contract) -> bool:
+    files = [str(path) for path in load.staged(contract, "refused")]
+    reason = literal(raw.not_of(contract))
+    rows = f"SELECT 1 FROM read_parquet({literals(files)}, hive_partitioning=false) WHERE source = {reason} LIMIT 1"
+    return bool(files and connection.execute(rows).fetchall())
+
+
+def _stage_columns(connection: DuckDBPyConnection, load: Load) -> None:
+    """Stage the rows of a native CSV or Parquet file: all as one record, or each as what its column `record` says."""
+    columns = inputs.columns(connection, load)
+    kinds, present = columns.kinds, {load.source.record}
+    if load.source.record is None:
+        if "record" not in columns.types:
+            message = f"{load.uri}: which record is it? Say --record job, event or metric (or `record` of the source)"
+            raise SourceError(message)
+        present = {row[0] for row in connection.execute(f"SELECT DISTINCT record FROM ({kinds})").fetchall()}
+    for contract in (CONTRACTS[record] for record in CONTRACTS if record in present):
+        mine = columns if load.source.record else columns.of(contract.record)
+        load.rows += copy(
+            connection, load, contract, raw.native_columns(contract, mine, timestamp=load.source.timestamp)
+        )
+    _refuse_others(connection, kinds, present)
+    keep_rejects(connection, load, load.source.record)
+
+
+def _refuse_others(connection: DuckDBPyConnection, kinds: str, present: Collection[str | None]) -> None:
+    """Refuse the records that do not say which one of the three they are, or are no records at all."""
+    if present <= CONTRACTS.keys():
+        return
+    connection.execute(
+        f"""INSERT INTO refusals
+        SELECT k.line, k.raw, NULL, CASE WHEN b.reason IS NULL THEN 'record' END,
+               coalesce(b.reason, CASE WHEN k.record IS NULL THEN 'missing: say job, event or metric, or --record'
+                                       ELSE 'not one of job, event, metric' END)
+        FROM ({kinds}) k LEFT JOIN ({raw.broken(f"SELECT line, raw FROM ({kinds})")}) b ON b.line = k.line
+        WHERE k.record IS NULL OR k.record NOT IN {tuple(CONTRACTS)}"""
+    )
+
+
+def _stage_mixed(connection: DuckDBPyConnection, load: Load) -> None:
+    kinds = raw.kinds(inputs.lines(connection, load, numbered=True))
+    present = {row[0] for row in connection.execute(f"SELECT DISTINCT record FROM ({kinds})").fetchall()}
+    for contract in (CONTRACTS[record] for record in CONTRACTS if record in present):
+        these = raw.kinds(inputs.lines(connection, load, numbered=not load.fast or contract is JOB))
+        mine = f"SELECT line, raw FROM ({these}) WHERE record = {literal(contract.record)}"
+        load.rows += copy(
+            connection, load, contract, raw.native_objects(contract, mine, timestamp=load.source.timestamp)
+        )
+    _refuse_others(connection, kinds, present)
