@@ -1,9 +1,7 @@
 """A format: a SQL file that maps raw records to jobs, events and metrics.
 
-    -- What it reads, in a line.
-    -- path: filename, region          parts of the path that `raw` has as columns
-    -- record: event
-    SELECT line, …  FROM raw
+Its first line, a comment, says what it reads; a line `-- path: filename, region` asks for parts of the path as
+columns of `raw`; and one SELECT follows each line `-- record: job`, `event` or `metric`.
 """
 
 from __future__ import annotations
@@ -71,7 +69,8 @@ def _parse(name: str, text: str) -> Format:
             message = f"format {name}: {UsageError.unknown('record', record, CONTRACTS)}"
             raise FormatError(message)
         if not select or records.count(record) > 1:
-            message = f"format {name} needs one select of {record}: it has {records.count(record) if select else 'none'}"
+            number = records.count(record) if select else "none"
+            message = f"format {name} needs one select of {record}: it has {number}"
             raise FormatError(message)
     parts = tuple(part.strip() for found in _PATH.findall(head) for part in found.split(","))
     return Format(name, text, parts, dict(zip(records, selects, strict=True)))
@@ -79,8 +78,8 @@ def _parse(name: str, text: str) -> Format:
 
 def fields(select: str) -> tuple[str, ...]:
     """The names that a format's select may mean as fields of `raw`: those that it uses and does not itself define."""
-    import sqlglot  # noqa: PLC0415 - half a second, for formats of JSON only
-    from sqlglot import errors, expressions  # noqa: PLC0415
+    import sqlglot  # half a second, for formats of JSON only
+    from sqlglot import errors, expressions
 
     try:
         tree = sqlglot.parse_one(select, dialect="duckdb")
@@ -101,8 +100,8 @@ def _raw_names(query: Select) -> set[str]:
 
 
 def _free_names(query: Select) -> Iterator[str]:
-    """The columns that a select uses and does not define, or defines from a column of the same name, or names by table."""
-    from sqlglot import expressions  # noqa: PLC0415
+    """The columns that a select uses and does not define, or renews from a column of that name, or names by table."""
+    from sqlglot import expressions
 
     aliases = list(query.find_all(expressions.Alias))
     defined = {alias.alias for alias in aliases}

@@ -105,7 +105,7 @@ def _stage_columns(connection: DuckDBPyConnection, load: Load) -> None:
 
 def _refuse_others(connection: DuckDBPyConnection, kinds: str, present: Collection[str | None]) -> None:
     """Refuse the records that do not say which one of the three they are, or are no records at all."""
-    if present <= CONTRACTS.keys():
+    if not set(present) - CONTRACTS.keys():
         return
     connection.execute(
         f"""INSERT INTO refusals

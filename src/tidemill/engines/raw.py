@@ -288,7 +288,8 @@ def native_columns(contract: Contract, columns: Columns, *, timestamp: str | Non
     given = columns.text("attributes")
     attributes = (
         f"CASE WHEN {given} IS NULL THEN {rest} "
-        f"WHEN coalesce(TRY(json_type({given})), '') <> 'OBJECT' OR {rest} IS NULL THEN {given} ELSE CAST(json_merge_patch({given}, {rest}) AS VARCHAR) END"
+        f"WHEN coalesce(TRY(json_type({given})), '') <> 'OBJECT' OR {rest} IS NULL THEN {given} "
+        f"ELSE CAST(json_merge_patch({given}, {rest}) AS VARCHAR) END"
     )
     record = columns.text("record")
     problem = f"CASE WHEN {record} <> {literal(contract.record)} THEN {literal(not_of(contract))} END"

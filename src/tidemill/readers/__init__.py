@@ -1,1 +1,3 @@
-"""How published tables are read: from Python, and by those who ask for them."""
+"""Readers: how published tables are asked."""
+
+from __future__ import annotations

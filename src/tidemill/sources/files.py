@@ -219,7 +219,7 @@ def check_whole(source: Portion) -> None:
 
 def opened(path: Path, compression: str) -> IO[bytes]:
     """A file's bytes, decompressed."""
-    import pyarrow as pa  # noqa: PLC0415 - for the few files that the engine does not read itself
+    import pyarrow as pa  # for the few files that the engine does not read itself
 
     kinds: dict[str, Any] = {"none": None, "gzip": "gzip", "zstd": "zstd"}
     return cast("IO[bytes]", pa.input_stream(str(path), compression=kinds[compression]))
@@ -250,7 +250,7 @@ def _last_line(file: IO[bytes], size: int) -> int:
 
 
 def one_day(portion: Portion) -> bool:
-    """Whether the first and the last record of a file of JSON lines are of the same day: then the others may be, too."""
+    """Whether the first and the last record of a file of JSON lines are of one day: then the others may be, too."""
     if portion.compression != "none":
         return False
     with portion.path.open("rb") as file:
@@ -286,6 +286,7 @@ def _newlines(descriptor: int, end: int) -> int:
 
 
 def path_parts(path: Path, names: Iterable[str]) -> dict[str, str]:
+    """The parts of a path that a format reads: `filename`, and the values of `key=value` folders and names."""
     stem = path.name
     while Path(stem).suffix.lower() in {*_LAYOUTS, *_COMPRESSIONS}:
         stem = Path(stem).stem
