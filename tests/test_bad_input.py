@@ -1,4 +1,4 @@
-"""Every kind of bad input, given to the command: a clear line and an exit code, the good records loaded, the home whole."""
+"""Bad input of every kind, given to the command: one clear line, an exit code, good records loaded, the home whole."""
 
 from __future__ import annotations
 
@@ -126,7 +126,18 @@ def test_a_file_without_permission(tidemill: Command) -> None:
     """It is named in one line, with exit code 2; the good file beside it is loaded."""
     good, bad = tidemill.lake.write("good.jsonl", GOOD), tidemill.lake.write("bad.jsonl", ALSO)
     bad.chmod(0)
-    words = [sys.executable, "-m", "tidemill", "--home", tidemill.lake.mill.home.path, "ingest", "--record", "event", bad, good]
+    words = [
+        sys.executable,
+        "-m",
+        "tidemill",
+        "--home",
+        tidemill.lake.mill.home.path,
+        "ingest",
+        "--record",
+        "event",
+        bad,
+        good,
+    ]
     ended = subprocess.run([*unprivileged(), *words], check=False, capture_output=True, text=True)
     said = [line for line in ended.stderr.splitlines() if line.startswith("tidemill: ")]
     assert (ended.returncode, said) == (2, [f"tidemill: {bad} cannot be read: permission denied"])
@@ -154,7 +165,7 @@ def test_a_home_that_is_a_file(tidemill: Command) -> None:
     assert str(good) in ended.said[0]
 
 
-def unprivileged() -> list[str]:
+def unprivileged() -> list[str | Path]:
     """What takes the right to read and write everything from root; nothing for anybody else."""
     if os.geteuid() != 0:
         return []

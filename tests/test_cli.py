@@ -689,7 +689,7 @@ def test_an_interrupted_build_says_so(tmp_path: Path) -> None:
     running.send_signal(signal.SIGINT)
     _, rest = running.communicate()
     assert first.startswith(b"build: ")
-    assert running.returncode == 130
+    assert running.returncode == 130, rest
     assert rest.splitlines()[-1].startswith(b"tidemill: interrupted")
     assert b"Traceback" not in rest
     assert mill.snapshot() == before

@@ -11,14 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import Lake
 from tidemill import formats
 from tidemill.errors import FormatError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.conftest import Row
+    from tests.conftest import Lake, Row
 
 SELECT = "SELECT line, ts AS timestamp, kind AS type, who AS user_id FROM raw"
 FORMAT = f"-- What a test reads.\n-- record: event\n{SELECT}"
@@ -87,7 +86,9 @@ class TestCounting:
         """Rows beyond the first of a line are counted as expanded, also those of other record kinds."""
         sql = f"{FORMAT} UNION ALL SELECT line, ts, 'more', who FROM raw WHERE who IS NOT NULL\n"
         sql += "-- record: metric\nSELECT line, ts AS timestamp, kind AS name, 1 AS value FROM raw WHERE kind <> 'c'\n"
-        sql += "-- record: job\nSELECT line, 'j' AS job_id, 'done' AS status, ts AS created_at FROM raw WHERE kind = 'b'"
+        sql += (
+            "-- record: job\nSELECT line, 'j' AS job_id, 'done' AS status, ts AS created_at FROM raw WHERE kind = 'b'"
+        )
         counts = mapped.ingest(sql, "a.jsonl", "\n".join(LINES))
         assert counts == {"records_read": 5, "expanded": 4, "accepted": 6, "quarantined": 3}
 
@@ -143,14 +144,16 @@ class TestFields:
             "{x: extra -> '$.y', n: n} AS attributes FROM raw"
         )
         mapped.ingest(sql, "a.jsonl", '{"ts": "2026-02-10", "extra": {"y": {"z": "q"}}, "n": 5}')
-        assert mapped.events("type", "name", "attributes") == [
-            ["q", '{"y":{"z":"q"}}', '{"x":{"z":"q"},"n":"5"}']
-        ]
+        assert mapped.events("type", "name", "attributes") == [["q", '{"y":{"z":"q"}}', '{"x":{"z":"q"},"n":"5"}']]
 
     def test_fields_may_have_any_name(self, mapped: Mapped) -> None:
         """Spaces, dashes, upper case and keywords, in quotes."""
-        sql = '-- record: event\nSELECT line, "t s" AS timestamp, "a-b" AS type, "SELECT" AS name, Kind AS user_id FROM raw'
-        mapped.ingest(sql, "a.jsonl", '{"t s": "2026-02-10", "a-b": "k", "SELECT": "s", "Kind": "K", "kind": "no"}')
+        select = 'SELECT line, "t s" AS timestamp, "a-b" AS type, "SELECT" AS name, Kind AS user_id FROM raw'
+        mapped.ingest(
+            f"-- record: event\n{select}",
+            "a.jsonl",
+            '{"t s": "2026-02-10", "a-b": "k", "SELECT": "s", "Kind": "K", "kind": "no"}',
+        )
         assert mapped.events("type", "name", "user_id") == [["k", "s", "K"]]
 
     @pytest.mark.parametrize(
@@ -163,7 +166,7 @@ class TestFields:
         ids=["defined from itself", "used as alias", "named by its table"],
     )
     def test_a_name_may_be_a_field_and_an_alias(self, mapped: Mapped, select: str, expected: list[str | None]) -> None:
-        """Of JSON, a name that the select defines means what it defines, unless it is defined from itself or is raw's."""
+        """Of JSON, a name that the select defines means that, unless it is defined from itself or named as raw's."""
         sql = f"-- record: event\nSELECT line, ts AS timestamp, {select} FROM raw"
         mapped.ingest(sql, "a.jsonl", '{"ts": "2026-02-10", "kind": "k", "type": "t"}')
         assert mapped.events("type", "name") == [expected]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -14,10 +15,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import Lake, event, job, metric
+from tidemill.engines.load import LARGE_BYTES
 from tidemill.errors import UsageError
 from tidemill.sources import files
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from tests.conftest import Row
@@ -75,7 +78,9 @@ class TestEqualRecords:
             "quarantined": 1,
         }
 
-    @pytest.mark.parametrize("value", ["7", "7.50", "1e3", "true", '{"a": 1}', '["x"]', '"\\u0041"', "12345678901234567890123"])
+    @pytest.mark.parametrize(
+        "value", ["7", "7.50", "1e3", "true", '{"a": 1}', '["x"]', '"\\u0041"', "12345678901234567890123"]
+    )
     def test_a_conflict_is_found_under_an_id_of_any_json(self, home: Lake, value: str) -> None:
         """An id may be any JSON value: its conflicts keep their line and text all the same."""
         lines = [f'{{"id": {value}, "timestamp": "2026-02-10", "type": "{word}"}}' for word in ("a", "b")]
@@ -150,9 +155,23 @@ class TestLoads:
         assert home.ingest(path, record="event") == {}
         assert home.ingest(path, record="event", reread=True) == {"records_read": 1, "accepted": 1}
 
+    @pytest.mark.parametrize("damage", ["", "{", '{"/x": {"size": 1}}'], ids=["gone", "cut", "older"])
+    def test_what_is_remembered_of_files_is_a_shortcut_only(self, home: Lake, damage: str) -> None:
+        """When it is lost or damaged, files are read again and nothing is stored again."""
+        path = home.write("a.jsonl", event(), event())
+        home.ingest(path, record="event")
+        append(path, event())
+        home.ingest(path, record="event")
+        for file in home.mill.home.lake.glob("seen-*.json"):
+            file.write_text(damage) if damage else file.unlink()
+        home.ingest(path, record="event")
+        assert home.column("SELECT count(*) FROM events") == [3]
+
     def test_the_ledger_says_what_a_load_was(self, home: Lake) -> None:
         """A load's row has its source, file, size, and the first and the last moment of what it accepted."""
-        path = home.write("a.jsonl", event(), event(timestamp="2026-02-12T01:02:03.000004Z"), event(timestamp="1969-01-01"))
+        path = home.write(
+            "a.jsonl", event(), event(timestamp="2026-02-12T01:02:03.000004Z"), event(timestamp="1969-01-01")
+        )
         home.ingest(path, record="event")
         (load,) = home.query("FROM loads")
         assert (load["source"], load["kind"], load["format"], load["uri"]) == ("files", "ingest", "native", str(path))
@@ -299,25 +318,22 @@ class TestGrowingFiles:
         assert home.column("SELECT count(*) FROM events") == [3]
 
 
+CREATED = job(status="queued", observed_at="2026-02-10T12:00:00Z", name="build")
+STARTED = {"job_id": "j1", "status": "Started", "started_at": "2026-02-10T12:05:00Z", "project": "p"}
+ENDED = {"job_id": "j1", "status": "succeeded", "completed_at": "2026-02-10T12:30:00Z", "cost_usd": 2}
+
+
 class TestJobs:
     """Observations of jobs, in whatever order they come."""
-
-    CREATED = job(status="queued", observed_at="2026-02-10T12:00:00Z", name="build")
-    STARTED = {"job_id": "j1", "status": "Started", "started_at": "2026-02-10T12:05:00Z", "project": "p"}
-    ENDED = {"job_id": "j1", "status": "succeeded", "completed_at": "2026-02-10T12:30:00Z", "cost_usd": 2}
-
-    def state(self, home: Lake) -> Row:
-        """The state of the only job, as the table of states has it."""
-        home.mill.build("job_states")
-        return home.mill.show("job_states").row(0, named=True)
 
     @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)], ids=str)
     def test_the_newest_observation_wins_in_any_order(self, home: Lake, order: tuple[int, ...]) -> None:
         """A job's state is made of its observations, whatever order their files come in."""
-        observations = (self.CREATED, self.STARTED, self.ENDED)
+        observations = (CREATED, STARTED, ENDED)
         for number in order:
             home.ingest(home.write(f"{number}.jsonl", observations[number]), record="job")
-        state = self.state(home)
+        home.mill.build("job_states")
+        state = home.mill.show("job_states").row(0, named=True)
         assert home.refusals() == []
         assert (state["status"], state["name"], state["project"], state["cost_usd"]) == ("completed", "build", "p", 2.0)
         assert state["created_at"] == datetime(2026, 2, 10, 12, tzinfo=UTC)
@@ -326,18 +342,18 @@ class TestJobs:
 
     def test_every_order_within_a_file_gives_the_same_observations(self, home: Lake) -> None:
         """Partial observations take created_at from a line before or after them; other orders add nothing."""
-        for number, order in enumerate(permutations((self.CREATED, self.STARTED, self.ENDED))):
+        for number, order in enumerate(permutations((CREATED, STARTED, ENDED))):
             counts = home.ingest(home.write(f"{number}.jsonl", *order), record="job")
             assert counts == {"records_read": 3, "duplicates" if number else "accepted": 3}
         assert home.column("SELECT status FROM jobs ORDER BY observed_at") == ["queued", "running", "completed"]
 
     def test_an_observation_of_an_unknown_job_waits(self, home: Lake) -> None:
         """It is quarantined as unknown until a source, any source, says when the job was created; then it is in."""
-        assert home.ingest(home.write("a.jsonl", self.ENDED), record="job") == {"records_read": 1, "quarantined": 1}
+        assert home.ingest(home.write("a.jsonl", ENDED), record="job") == {"records_read": 1, "quarantined": 1}
         assert home.refusals() == [(1, "created_at", "unknown job")]
         home.ingest(home.write("b.jsonl", event(), job(job_id="another")), record="job")
         assert home.refusals()[0] == (1, "created_at", "unknown job")
-        counts = home.ingest(home.write("c.jsonl", self.CREATED), record="job", source="other")
+        counts = home.ingest(home.write("c.jsonl", CREATED), record="job", source="other")
         assert counts == {"records_read": 2, "accepted": 2}
         assert home.column("SELECT reason FROM held WHERE reason = 'unknown job'") == []
         assert home.column("SELECT kind FROM loads WHERE accepted > 0 ORDER BY ALL") == ["ingest", "ingest", "retry"]
@@ -346,18 +362,18 @@ class TestJobs:
 
     def test_what_waits_twice_is_accepted_once(self, home: Lake) -> None:
         """Equal observations of an unknown job, from two files, become one."""
-        home.ingest(home.write("a.jsonl", self.ENDED, self.STARTED), record="job")
-        home.ingest(home.write("b.jsonl", self.ENDED), record="job")
-        home.ingest(home.write("c.jsonl", self.CREATED), record="job")
+        home.ingest(home.write("a.jsonl", ENDED, STARTED), record="job")
+        home.ingest(home.write("b.jsonl", ENDED), record="job")
+        home.ingest(home.write("c.jsonl", CREATED), record="job")
         assert home.column("SELECT status FROM jobs ORDER BY observed_at") == ["queued", "running", "completed"]
         assert home.refusals() == []
 
-    @pytest.mark.xfail(strict=True, reason="a retry knows the settings of configured sources, not --timezone of the load")
+    @pytest.mark.xfail(strict=True, reason="a retry knows the settings of configured sources, not a load's --timezone")
     def test_an_observation_that_waits_keeps_the_timezone_of_its_load(self, home: Lake) -> None:
         """A naive time means the same whether its record was accepted at once or had to wait."""
         ended = {"job_id": "j1", "status": "failed", "completed_at": "2026-02-10 13:30:00"}
         home.ingest(home.write("a.jsonl", ended), record="job", timezone="Europe/Berlin")
-        home.ingest(home.write("b.jsonl", self.CREATED), record="job")
+        home.ingest(home.write("b.jsonl", CREATED), record="job")
         assert home.column("SELECT completed_at FROM jobs WHERE status = 'failed'") == [
             datetime(2026, 2, 10, 12, 30, tzinfo=UTC)
         ]
@@ -381,9 +397,9 @@ class TestJobs:
     def test_statuses_have_synonyms_and_others_stay(self, home: Lake) -> None:
         """A word that means a status is stored as that status, in any case; any other in lower case."""
         words = {
-            "Success": "completed", "finished": "completed", "ERROR": "failed", "crashed": "failed", "canceled": "cancelled",
-            "aborted": "cancelled", "scheduled": "pending", "waiting": "pending", "in_progress": "running", "Paused": "paused",
-            "Zombie": "zombie",
+            "Success": "completed", "finished": "completed", "ERROR": "failed", "crashed": "failed",
+            "canceled": "cancelled", "aborted": "cancelled", "scheduled": "pending", "waiting": "pending",
+            "in_progress": "running", "Paused": "paused", "Zombie": "zombie",
         }  # fmt: skip
         home.ingest(home.write("a.jsonl", *(job(job_id=word, status=word) for word in words)), record="job")
         assert {row["job_id"]: row["status"] for row in home.query("FROM jobs")} == words
@@ -396,9 +412,12 @@ class TestJobs:
 
     def test_a_job_lies_in_the_day_it_was_created(self, home: Lake) -> None:
         """Every observation of a job is in the lake's day of its created_at."""
-        home.ingest(home.write("a.jsonl", self.CREATED, self.ENDED | {"completed_at": "2026-03-01"}), record="job")
+        home.ingest(home.write("a.jsonl", CREATED, ENDED | {"completed_at": "2026-03-01"}), record="job")
         folders = {path.parent.name for path in (home.mill.home.lake / "jobs").rglob("*.parquet")}
         assert folders == {"day=2026-02-10"}
+
+
+VALUES: tuple[object, ...] = ([1], "x", 5, {}, None)
 
 
 class TestSettings:
@@ -406,9 +425,8 @@ class TestSettings:
 
     def test_each_line_says_which_record_it_is(self, home: Lake) -> None:
         """A file may mix all three; a line that does not say, or says another word, is refused."""
-        path = home.write(
-            "a.jsonl", event(record="event"), metric(record="metric"), job(record="job"), event(), event(record="trace"), "x"
-        )
+        good = [event(record="event"), metric(record="metric"), job(record="job")]
+        path = home.write("a.jsonl", *good, event(), event(record="trace"), "x")
         age(path)
         assert home.ingest(path) == {"records_read": 6, "accepted": 3, "quarantined": 3}
         assert [row[:2] for row in home.refusals()] == [(4, "record"), (5, "record"), (6, None)]
@@ -436,7 +454,7 @@ class TestSettings:
 
     def test_attributes_must_be_an_object(self, home: Lake) -> None:
         """Any other JSON in that field is refused."""
-        path = home.write("a.jsonl", *(event(attributes=value) for value in ([1], "x", 5, {}, None)))
+        path = home.write("a.jsonl", *({"attributes": value} | event() for value in VALUES))
         assert home.ingest(path, record="event") == {"records_read": 5, "accepted": 2, "quarantined": 3}
         assert {row[1:] for row in home.refusals()} == {("attributes", "not an object")}
 
@@ -459,10 +477,11 @@ class TestSettings:
         ]
 
     def test_naive_times_are_read_in_the_timezone_of_the_source(self, home: Lake) -> None:
-        """An offset is honoured; a local time that does not exist moves on by the gap, one that is twice is the later."""
+        """An offset is honoured; a local time that does not exist moves on by the gap, one of two is the later."""
         times = {
             "2026-02-10 12:00": "11:00", "2026-02-10T12:00:00.5": "11:00", "2026-02-10T12:00:00Z": "12:00",
-            "2026-02-10T12:00:00+05:30": "06:30", BERLIN_GAP: "01:30", BERLIN_TWICE: "01:30", "2026-07-01 12:00": "10:00",
+            "2026-02-10T12:00:00+05:30": "06:30", BERLIN_GAP: "01:30", BERLIN_TWICE: "01:30",
+            "2026-07-01 12:00": "10:00",
         }  # fmt: skip
         path = home.write("a.jsonl", *(event(timestamp=time, name=time) for time in times))
         home.ingest(path, record="event", timezone="Europe/Berlin")
@@ -470,9 +489,8 @@ class TestSettings:
 
     def test_a_fixed_timestamp_is_for_records_that_have_none(self, home: Lake) -> None:
         """It stands in where the field is missing or null, and nowhere else."""
-        home.settings(
-            '[sources.app]\npath = "*.jsonl"\nrecord = "event"\ntimestamp = "2026-01-01 01:00"\ntimezone = "Europe/Berlin"\n'
-        )
+        source = 'path = "*.jsonl"\nrecord = "event"\ntimestamp = "2026-01-01 01:00"\ntimezone = "Europe/Berlin"\n'
+        home.settings(f"[sources.app]\n{source}")
         lines = [{"type": "a"}, {"type": "b", "timestamp": None}, event(type="c"), event(type="d", timestamp="x")]
         (home.mill.home.path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
         assert home.ingest() == {"records_read": 4, "accepted": 3, "quarantined": 1}
@@ -524,7 +542,7 @@ class TestTogether:
         """Each record is stored once and each load stands once in the ledger, whoever comes first."""
         paths = [home.write(f"{n}.jsonl", event(), event(), event(id=str(n))) for n in range(4)]
         self.race(home, paths, paths[::-1])
-        assert home.query("SELECT count(*) AS loads, sum(accepted) AS accepted FROM loads") == [{"loads": 4, "accepted": 6}]
+        assert home.query("SELECT count(*) AS n, sum(accepted) AS accepted FROM loads") == [{"n": 4, "accepted": 6}]
         assert home.column("SELECT count(*) FROM events") == [6]
 
     def test_two_processes_may_ingest_files_that_share_ids(self, home: Lake) -> None:
@@ -552,19 +570,56 @@ class TestTogether:
         self.crash(home, path, after, how)
         assert list(home.mill.home.lake.glob("journal-*.json"))
         assert home.ingest(path) == {}
-        stored = "SELECT (SELECT count(*) FROM {}) AS n"
-        assert [home.column(stored.format(name)) for name in ("jobs", "events", "metrics", "quarantine", "loads")] == [[1]] * 5
+        for table in ("jobs", "events", "metrics", "quarantine", "loads"):
+            assert home.column(f"SELECT count(*) FROM {table}") == [1]
         assert list(home.mill.home.lake.glob("journal-*")) == []
 
     def test_a_large_load_survives_an_interrupt(self, home: Lake) -> None:
         """Of a load that is staged as it will lie in the lake, an interrupted commit loses nothing either."""
-        filler = os.urandom(300).hex()
-        lines = [json.dumps(event(record="event", id=str(n), text=filler)).encode() for n in range(30_000)]
-        path = home.put("a.jsonl.gz", "")
-        import gzip  # noqa: PLC0415 - as it is, at level 0, the file is large for a compressed one
-
-        path.write_bytes(gzip.compress(b"\n".join(lines), compresslevel=0))
+        path = large(home, (json.dumps(event(record="event", id=str(n), text=FILLER)) for n in range(6_000)))
         self.crash(home, path, 1, INTERRUPT)
         home.ingest(path)
-        assert home.column("SELECT count(*) FROM events") == [30_000]
-        assert home.column("SELECT accepted FROM loads") == [30_000]
+        assert home.column("SELECT count(*) FROM events") == [6_000]
+        assert home.column("SELECT accepted FROM loads") == [6_000]
+
+
+FILLER = "x" * 3_000
+
+
+def large(home: Lake, lines: Iterable[str]) -> Path:
+    """A compressed file that is large for one, since it is not compressed at all."""
+    path = home.put("a.jsonl", "").with_suffix(".jsonl.gz")
+    path.write_bytes(gzip.compress("\n".join(lines).encode(), compresslevel=0))
+    return path
+
+
+class TestLarge:
+    """Files that are staged and settled day by day, where a shortcut is taken for what seems to be all good."""
+
+    @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gz"])
+    def test_a_large_file_is_loaded_like_a_small_one(self, home: Lake, *, packed: bool) -> None:
+        """Duplicates, conflicts, refusals, other days and late columns are found wherever they stand in it."""
+        count = 6_000 if packed else 45_000
+        lines = [json.dumps(event(id=str(n), text=FILLER)) for n in range(count)]
+        odd = [
+            event(id="1", text=FILLER), event(id="2", text="another"), event(id="d", timestamp="2026-02-11"), event(),
+            event(id="m", model="late"), event(id="x", timestamp="never"), "broken", event(), event(id="m", name="!"),
+        ]  # fmt: skip
+        lines[count // 2 : count // 2] = [one if isinstance(one, str) else json.dumps(one) for one in odd]
+        if packed:
+            path = large(home, [*lines[:-1], lines[-1].replace("02-10", "02-12")])
+        else:
+            path = home.write("a.jsonl", *lines)
+            assert path.stat().st_size > LARGE_BYTES
+        counts = home.ingest(path, record="event")
+        assert counts == {"records_read": count + 9, "accepted": count + 4, "duplicates": 1, "quarantined": 4}
+        found = [
+            (2, "id", "conflict"),
+            (6, "timestamp", "not a timestamp"),
+            (7, None, "not JSON"),
+            (9, "id", "conflict"),
+        ]
+        assert home.refusals() == [(count // 2 + place, field, reason) for place, field, reason in found]
+        assert home.query("SELECT id, attributes FROM events WHERE model = 'late'") == [{"id": "m", "attributes": "{}"}]
+        again = home.put("b.jsonl", "\n".join([lines[0], *map(json.dumps, (event(), event(), event()))]))
+        assert home.ingest(again, record="event") == {"records_read": 4, "accepted": 1, "duplicates": 3}

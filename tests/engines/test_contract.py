@@ -144,7 +144,9 @@ def test_a_naive_timestamp_is_local(connection: DuckDBPyConnection, text: str, e
     ("text", "expected"),
     [("12", 12), ("12.0", 12), ("1e3", 1000), ("0", 0), ("-0", 0), (" 12 ", 12), ("1e12", 10**12), (None, None)],
 )
-def test_integers_are_taken_by_their_value(connection: DuckDBPyConnection, text: str | None, expected: int | None) -> None:
+def test_integers_are_taken_by_their_value(
+    connection: DuckDBPyConnection, text: str | None, expected: int | None
+) -> None:
     """Whatever notation an integer comes in, it is one if its value is."""
     row = checked(connection, "event", {"input_tokens": text})
     assert (row["input_tokens"], fault(row)) == (expected, None)
@@ -154,7 +156,10 @@ def test_integers_are_taken_by_their_value(connection: DuckDBPyConnection, text:
     ("text", "reason"),
     [
         *((text, "out of range") for text in ("-1", "1e13", "1000000000001")),
-        *((text, "not an integer") for text in ("12.5", "1e-1", "nan", "inf", "1e400", "many", "", "0x1F", "1,000", "true")),
+        *(
+            (text, "not an integer")
+            for text in ("12.5", "1e-1", "nan", "inf", "1e400", "many", "", "0x1F", "1,000", "true")
+        ),
     ],
 )
 def test_what_is_no_integer_in_range_is_refused(connection: DuckDBPyConnection, text: str, reason: str) -> None:
@@ -192,7 +197,9 @@ def test_doubles_are_taken_bit_for_bit(
         *(("value", text, "not a number") for text in ("fast", "", "1,5", "true", "[1]")),
     ],
 )
-def test_what_is_no_double_in_range_is_refused(connection: DuckDBPyConnection, column: str, text: str, reason: str) -> None:
+def test_what_is_no_double_in_range_is_refused(
+    connection: DuckDBPyConnection, column: str, text: str, reason: str
+) -> None:
     """NaN and the infinities are never stored."""
     assert fault(checked(connection, "event", {column: text})) == (column, reason)
 
@@ -216,7 +223,7 @@ def test_what_is_no_boolean_is_refused(connection: DuckDBPyConnection, text: str
 
 
 @pytest.mark.parametrize(
-    ("type", "given", "expected"),
+    ("word", "given", "expected"),
     [
         ("error_occurred", None, False),
         ("error_occurred", "true", True),
@@ -224,15 +231,22 @@ def test_what_is_no_boolean_is_refused(connection: DuckDBPyConnection, text: str
     ],
 )
 def test_an_error_is_no_success_unless_it_says_so(
-    connection: DuckDBPyConnection, type: str, given: str | None, *, expected: bool | None  # noqa: A002 - the column
+    connection: DuckDBPyConnection, word: str, given: str | None, *, expected: bool | None
 ) -> None:
     """error_occurred is a failure by default; any other type is unknown."""
-    assert checked(connection, "event", {"type": type, "success": given})["success"] is expected
+    assert checked(connection, "event", {"type": word, "success": given})["success"] is expected
 
 
 @pytest.mark.parametrize(
     ("given", "total"),
-    [((3, 4, None), 7), ((3, None, None), 3), ((None, 4, None), 4), ((3, 4, 9), 9), ((None, None, None), None), ((0, 0, None), 0)],
+    [
+        ((3, 4, None), 7),
+        ((3, None, None), 3),
+        ((None, 4, None), 4),
+        ((3, 4, 9), 9),
+        ((None, None, None), None),
+        ((0, 0, None), 0),
+    ],
 )
 def test_total_tokens_default_to_the_sum(
     connection: DuckDBPyConnection, given: tuple[int | None, ...], total: int | None
@@ -258,7 +272,7 @@ def test_total_tokens_default_to_the_sum(
     ],
 )
 def test_labels_become_text_with_sorted_keys(connection: DuckDBPyConnection, text: str | None, expected: str) -> None:
-    """Numbers and booleans become text, keys are in order, null ones are left out, the first of two equal keys stands."""
+    """Numbers and booleans become text, keys are in order, null ones are left out, of two equal keys one stands."""
     row = checked(connection, "metric", {"labels": text})
     assert (row["labels"], fault(row)) == (expected, None)
 
@@ -271,7 +285,12 @@ def test_what_is_no_flat_object_is_no_labels(connection: DuckDBPyConnection, tex
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [(KIB_64, None), (KIB_64 + "x", "too long"), ("é" * (MAX_TEXT_BYTES // 2), None), ("é" * (MAX_TEXT_BYTES // 2) + "x", "too long")],
+    [
+        (KIB_64, None),
+        (KIB_64 + "x", "too long"),
+        ("é" * (MAX_TEXT_BYTES // 2), None),
+        ("é" * (MAX_TEXT_BYTES // 2) + "x", "too long"),
+    ],
     ids=["64 KiB", "one more", "two bytes each", "one byte more"],
 )
 def test_text_is_up_to_64_kib(connection: DuckDBPyConnection, text: str, reason: str | None) -> None:
@@ -321,7 +340,13 @@ def test_a_metric_is_of_one_of_three_kinds(connection: DuckDBPyConnection, kind:
 
 @pytest.mark.parametrize(
     ("given", "status"),
-    [("SUCCESS", "completed"), (" Finished ", "completed"), ("Errored", "failed"), ("started", "running"), ("odd", "odd")],
+    [
+        ("SUCCESS", "completed"),
+        (" Finished ", "completed"),
+        ("Errored", "failed"),
+        ("started", "running"),
+        ("odd", "odd"),
+    ],
 )
 def test_a_status_is_normalised(connection: DuckDBPyConnection, given: str, status: str) -> None:
     """Synonyms, in any case and with space around them; other words in lower case."""

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -61,7 +61,15 @@ class TestFinding:
     @pytest.fixture
     def tree(self, tmp_path: Path) -> Path:
         """A folder with hive keys, files of several kinds, and others."""
-        for name in ("day=1/a.jsonl", "day=1/b.csv.gz", "day=2/c.parquet", "day=2/notes.md", "d.json", "_SUCCESS", "e.zst"):
+        for name in (
+            "day=1/a.jsonl",
+            "day=1/b.csv.gz",
+            "day=2/c.parquet",
+            "day=2/notes.md",
+            "d.json",
+            "_SUCCESS",
+            "e.zst",
+        ):
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).touch()
         return tmp_path
@@ -77,7 +85,7 @@ class TestFinding:
         ],
     )
     def test_folders_and_globs_are_searched(self, tree: Path, pattern: str, expected: list[str]) -> None:
-        """A folder stands for its files of known types, at any depth; a glob and a name for what they say; all sorted."""
+        """A folder stands for its files of known types, at any depth; a glob or name for what it says; all sorted."""
         assert [str(path.relative_to(tree)) for path in files.find([str(tree / pattern)])] == expected
 
     def test_a_file_that_is_named_twice_is_found_once(self, tree: Path) -> None:
@@ -175,7 +183,9 @@ class TestJsonLines:
     def test_json_that_is_no_object_is_said_to_be_none(self, home: Lake, record: str | None) -> None:
         """Numbers, texts, arrays, booleans and null are JSON, but no objects; the rest is not JSON."""
         good = json.dumps(event(record="event"))
-        path = home.put("a.jsonl", "\n".join(["5", '"x"', "[1]", "null", "true", '{"a":', "{'a': 1}", "\ufffd", good, ""]))
+        path = home.put(
+            "a.jsonl", "\n".join(["5", '"x"', "[1]", "null", "true", '{"a":', "{'a': 1}", "\ufffd", good, ""])
+        )
         assert home.ingest(path, record=record) == {"records_read": 9, "accepted": 1, "quarantined": 8}
         assert refused(home) == [(line, "not an object") for line in range(1, 6)] + [
             (line, "not JSON") for line in range(6, 9)
@@ -309,7 +319,14 @@ class TestCsv:
 
     def test_rows_of_other_lengths_are_refused_alone(self, home: Lake) -> None:
         """Too many and too few fields are refused with the row's text, and every record keeps its own line."""
-        rows = [row("good"), "1,2,3,4,5\n", row("a").replace("2026", "x"), row("also"), "x,y\n", row("b").replace("2026", "y")]
+        rows = [
+            row("good"),
+            "1,2,3,4,5\n",
+            row("a").replace("2026", "x"),
+            row("also"),
+            "x,y\n",
+            row("b").replace("2026", "y"),
+        ]
         path = home.put("a.csv", HEADER + "".join(rows))
         assert home.ingest(path, record="event") == {"records_read": 6, "accepted": 2, "quarantined": 4}
         assert refused(home) == [
@@ -391,7 +408,7 @@ class TestCsv:
 class TestParquet:
     """Parquet, whatever its columns' types."""
 
-    BASE = {"timestamp": pa.array([1_770_724_800_123_456], pa.timestamp("us")), "type": ["x"]}
+    BASE: ClassVar = {"timestamp": pa.array([1_770_724_800_123_456], pa.timestamp("us")), "type": ["x"]}
 
     def put(self, home: Lake, **columns: Any) -> Path:  # noqa: ANN401 - whatever Arrow takes
         """A file of one good event with further columns."""
@@ -443,7 +460,8 @@ class TestParquet:
         """NaN and the infinities are out of range also where a file's statistics hide them."""
         values = pa.array([0.5, float("nan"), float("inf"), -float("inf")], kind)
         path = home.put(
-            "a.parquet", parquet({"timestamp": self.BASE["timestamp"].to_pylist() * 4, "type": ["x"] * 4, "cost_usd": values})
+            "a.parquet",
+            parquet({"timestamp": self.BASE["timestamp"].to_pylist() * 4, "type": ["x"] * 4, "cost_usd": values}),
         )
         assert home.ingest(path, record="event") == {"records_read": 4, "accepted": 1, "quarantined": 3}
         assert home.refusals() == [(line, "cost_usd", "out of range") for line in (2, 3, 4)]
@@ -464,12 +482,15 @@ class TestParquet:
         home.ingest(path, record="event")
         (attributes,) = home.column("SELECT attributes FROM events")
         assert json.loads(attributes) == {
-            "n": 5, "x": 1.5, "yes": True, "tags": ["a", "b"], "nested": {"x": [1, 2], "y": {"z": "t"}}, "line": 7, "given": 1,
+            "n": 5, "x": 1.5, "yes": True, "tags": ["a", "b"], "nested": {"x": [1, 2], "y": {"z": "t"}}, "line": 7,
+            "given": 1,
         }  # fmt: skip
 
     def test_labels_may_be_a_map_or_a_struct(self, home: Lake) -> None:
         """Both become an object of text with sorted keys."""
-        for number, labels in enumerate((pa.array([[("b", "1"), ("a", "2")]], pa.map_(pa.string(), pa.string())), [{"b": 1, "a": "2"}])):
+        for number, labels in enumerate(
+            (pa.array([[("b", "1"), ("a", "2")]], pa.map_(pa.string(), pa.string())), [{"b": 1, "a": "2"}])
+        ):
             columns = {"timestamp": self.BASE["timestamp"], "name": [str(number)], "value": [1], "labels": labels}
             home.ingest(home.put(f"{number}.parquet", parquet(columns)), record="metric")
         assert home.column("SELECT labels FROM metrics") == ['{"a":"2","b":"1"}'] * 2
@@ -499,10 +520,10 @@ def test_a_metric_of_every_layout_is_one_metric(home: Lake) -> None:
     """Lines, a document, CSV and Parquet of one metric are one record."""
     lines = home.write("a.jsonl", metric(id="1", labels={"b": 1, "a": "x"}))
     document = home.put("b.json", json.dumps(metric(id="1", labels={"a": "x", "b": "1"}, kind="gauge"), indent=1))
-    table = home.put("c.csv", 'id,timestamp,name,value,labels\n1,2026-02-10 12:00,cpu,1.50,"{""a"":""x"",""b"":""1""}"\n')
+    table = home.put(
+        "c.csv", 'id,timestamp,name,value,labels\n1,2026-02-10 12:00,cpu,1.50,"{""a"":""x"",""b"":""1""}"\n'
+    )
     columns = {"id": [1], "timestamp": ["2026-02-10 12:00:00+00"], "name": ["cpu"], "value": [Decimal("1.5")]}
     columnar = home.put("d.parquet", parquet(columns | {"labels": [{"b": 1, "a": "x"}]}))
     counts = home.ingest(lines, document, table, columnar, record="metric")
     assert counts == {"records_read": 4, "accepted": 1, "duplicates": 3}
-
-

@@ -18,9 +18,8 @@ from tidemill.records import CONTRACTS, EVENT, JOB, METRIC, QUARANTINE
 from tidemill.sources.files import (
     MAX_RAW_BYTES,
     Layout,
-    check_whole,
-    spool,
 )
+from tidemill.sources.spool import check_whole, spool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

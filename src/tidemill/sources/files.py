@@ -142,7 +142,8 @@ def unchanged(path: Path, last: Seen | None) -> bool:
     """Whether a file's size, mtime and inode are those of its last load, and none of its lines had to wait then."""
     if last is None:
         return False
-    stat = path.stat()
+    with reading(path):
+        stat = path.stat()
     return last.end == last.size and (stat.st_size, stat.st_mtime_ns, stat.st_ino) == (
         last.size,
         last.mtime_ns,
@@ -199,22 +200,16 @@ def _holds_lines(path: Path, compression: str) -> bool:
         first, _, rest = file.read(1 << 20).removeprefix(codecs.BOM_UTF8).lstrip().partition(b"\n")
     if not first.startswith(b"{") or not rest.strip():
         return False
-    return _is_json(first)
+    return is_json(first)
 
 
-def _is_json(text: bytes) -> bool:
+def is_json(text: bytes) -> bool:
+    """Whether a text is one JSON value."""
     try:
         json.loads(text)
     except ValueError:
         return False
     return True
-
-
-def check_whole(source: Portion) -> None:
-    """Read a compressed file to its end; SourceError when that is cut off, which the engine passes over for zstd."""
-    with reading(source.path), opened(source.path, source.compression) as file:
-        while file.read(CHUNK):
-            pass
 
 
 def opened(path: Path, compression: str) -> IO[bytes]:
@@ -234,7 +229,7 @@ def _settled_end(file: IO[bytes], stat: os.stat_result) -> int:
     file.seek(start)
     last = file.read(MAX_DOCUMENT_BYTES)
     file.seek(0)
-    return size if not last.strip() or _is_json(last) else start
+    return size if not last.strip() or is_json(last) else start
 
 
 def _last_line(file: IO[bytes], size: int) -> int:
@@ -297,63 +292,3 @@ def path_parts(path: Path, names: Iterable[str]) -> dict[str, str]:
         message = f"{path} has no {missing[0]}= in its path, which the format asks for"
         raise SourceError(message)
     return {name: str(path) if name == "filename" else keys[name] for name in names}
-
-
-def spool(source: Portion, target: Path, bad: Path, max_line_bytes: int, delimiter: bytes) -> None:
-    """Copy a portion as clean text lines, an empty one in place of each that cannot be read as text.
-
-    For files that the engine's reader refuses: mixed line ends, bytes that are not UTF-8, control
-    characters, endless lines; and for tails. Line numbers stay as they are. The lines that were left out
-    stand in `bad`, each as a JSON object of line, raw (its bytes made readable) and reason.
-    """
-    with target.open("wb") as out, bad.open("w", encoding="utf-8") as refused:
-        for number, (line, size) in enumerate(_lines(source, max_line_bytes + 1), source.first_line + 1):
-            fault = _fault(line, max_line_bytes, delimiter)
-            if fault:
-                json.dump({"line": number, "raw": _readable(line, size), "reason": fault}, refused)
-                refused.write("\n")
-                out.write(b"\n")
-            else:
-                out.write((line.replace(b"\r", b" ") if delimiter else line) + b"\n")
-
-
-def _readable(line: bytes, size: int) -> str:
-    text = line[:MAX_RAW_BYTES].decode(errors="backslashreplace")
-    return text if size <= MAX_RAW_BYTES else f"{text}… ({size} bytes)"
-
-
-def _fault(line: bytes, max_line_bytes: int, delimiter: bytes) -> str | None:
-    if len(line) > max_line_bytes:
-        return "too long"
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return "not UTF-8"
-    if delimiter and (delimiter in line or (b"\r" in line and not _is_json(line))):
-        return "not JSON"
-    return None
-
-
-def _lines(source: Portion, most: int) -> Iterator[tuple[bytes, int]]:
-    """Each line without its end, of an endless one no more than its first bytes; and its size."""
-    head, size = b"", 0
-    for chunk in _chunks(source):
-        *ends, rest = chunk.split(b"\n")
-        for end in ends:
-            line = (head + end[: most - len(head)]).removesuffix(b"\r")
-            yield line, size + len(end)
-            head, size = b"", 0
-        head += rest[: most - len(head)]
-        size += len(rest)
-    if size:
-        yield head.removesuffix(b"\r"), size
-
-
-def _chunks(source: Portion) -> Iterator[bytes]:
-    with reading(source.path), opened(source.path, source.compression) as file:
-        if source.start:
-            file.seek(source.start)
-        left = source.end - source.start if source.compression == "none" else None
-        while chunk := file.read(CHUNK if left is None else min(CHUNK, left)):
-            left = None if left is None else left - len(chunk)
-            yield chunk

@@ -1,0 +1,79 @@
+"""Odd files made readable: those that the engine's reader refuses, and parts of files."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tidemill.sources.files import CHUNK, MAX_RAW_BYTES, Portion, is_json, opened, reading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def check_whole(source: Portion) -> None:
+    """Read a compressed file to its end; SourceError when that is cut off, which the engine passes over for zstd."""
+    with reading(source.path), opened(source.path, source.compression) as file:
+        while file.read(CHUNK):
+            pass
+
+
+def spool(source: Portion, target: Path, bad: Path, max_line_bytes: int, delimiter: bytes) -> None:
+    """Copy a portion as clean text lines, an empty one in place of each that cannot be read as text.
+
+    For files that the engine's reader refuses: mixed line ends, bytes that are not UTF-8, control
+    characters, endless lines; and for tails. Line numbers stay as they are. The lines that were left out
+    stand in `bad`, each as a JSON object of line, raw (its bytes made readable) and reason.
+    """
+    with target.open("wb") as out, bad.open("w", encoding="utf-8") as refused:
+        for number, (line, size) in enumerate(_lines(source, max_line_bytes + 1), source.first_line + 1):
+            fault = _fault(line, max_line_bytes, delimiter)
+            if fault:
+                json.dump({"line": number, "raw": _readable(line, size), "reason": fault}, refused)
+                refused.write("\n")
+                out.write(b"\n")
+            else:
+                out.write((line.replace(b"\r", b" ") if delimiter else line) + b"\n")
+
+
+def _readable(line: bytes, size: int) -> str:
+    text = line[:MAX_RAW_BYTES].decode(errors="backslashreplace")
+    return text if size <= MAX_RAW_BYTES else f"{text}… ({size} bytes)"
+
+
+def _fault(line: bytes, max_line_bytes: int, delimiter: bytes) -> str | None:
+    if len(line) > max_line_bytes:
+        return "too long"
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return "not UTF-8"
+    if delimiter and (delimiter in line or (b"\r" in line and not is_json(line))):
+        return "not JSON"
+    return None
+
+
+def _lines(source: Portion, most: int) -> Iterator[tuple[bytes, int]]:
+    """Each line without its end, of an endless one no more than its first bytes; and its size."""
+    head, size = b"", 0
+    for chunk in _chunks(source):
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            line = (head + end[: most - len(head)]).removesuffix(b"\r")
+            yield line, size + len(end)
+            head, size = b"", 0
+        head += rest[: most - len(head)]
+        size += len(rest)
+    if size:
+        yield head.removesuffix(b"\r"), size
+
+
+def _chunks(source: Portion) -> Iterator[bytes]:
+    with reading(source.path), opened(source.path, source.compression) as file:
+        if source.start:
+            file.seek(source.start)
+        left = source.end - source.start if source.compression == "none" else None
+        while chunk := file.read(CHUNK if left is None else min(CHUNK, left)):
+            left = None if left is None else left - len(chunk)
+            yield chunk
