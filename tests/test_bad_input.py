@@ -126,21 +126,8 @@ def test_a_file_without_permission(tidemill: Command) -> None:
     """It is named in one line, with exit code 2; the good file beside it is loaded."""
     good, bad = tidemill.lake.write("good.jsonl", GOOD), tidemill.lake.write("bad.jsonl", ALSO)
     bad.chmod(0)
-    words = [
-        sys.executable,
-        "-m",
-        "tidemill",
-        "--home",
-        tidemill.lake.mill.home.path,
-        "ingest",
-        "--record",
-        "event",
-        bad,
-        good,
-    ]
-    ended = subprocess.run([*unprivileged(), *words], check=False, capture_output=True, text=True)
-    said = [line for line in ended.stderr.splitlines() if line.startswith("tidemill: ")]
-    assert (ended.returncode, said) == (2, [f"tidemill: {bad} cannot be read: permission denied"])
+    ended = unprivileged(tidemill.lake.mill.home.path, bad, good)
+    assert (ended.code, ended.said) == (2, [f"tidemill: {bad} cannot be read: permission denied"])
     tidemill.assert_whole(good=1)
 
 
@@ -149,10 +136,9 @@ def test_a_home_that_cannot_be_written(tidemill: Command) -> None:
     good = tidemill.lake.write("good.jsonl", GOOD)
     locked = tidemill.lake.folder / "locked"
     locked.mkdir(0o555)
-    words = [sys.executable, "-m", "tidemill", "--home", locked / "home", "ingest", "--record", "event", good]
-    ended = subprocess.run([*unprivileged(), *words], check=False, capture_output=True, text=True)
-    (said,) = [line for line in ended.stderr.splitlines() if line.startswith("tidemill: ")]
-    assert ended.returncode == 2
+    ended = unprivileged(locked / "home", good)
+    assert ended.code == 2
+    (said,) = ended.said
     assert str(locked) in said
     assert "choose another --home" in said
 
@@ -165,14 +151,17 @@ def test_a_home_that_is_a_file(tidemill: Command) -> None:
     assert str(good) in ended.said[0]
 
 
-def unprivileged() -> list[str | Path]:
-    """What takes the right to read and write everything from root; nothing for anybody else."""
-    if os.geteuid() != 0:
-        return []
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        pytest.skip("root reads and writes everything, and there is no setpriv to take that from it")
-    return [setpriv, "--bounding-set=-dac_override,-dac_read_search"]
+def unprivileged(home: Path, *names: Path) -> Outcome:
+    """Ingest in a process that has no right to read and write everything, even if this one has."""
+    words: list[str | Path] = []
+    if os.geteuid() == 0:
+        setpriv = shutil.which("setpriv")
+        if setpriv is None:
+            pytest.skip("root reads and writes everything, and there is no setpriv to take that from it")
+        words = [setpriv, "--bounding-set=-dac_override,-dac_read_search"]
+    words += [sys.executable, "-m", "tidemill", "--home", home, "ingest", "--record", "event", *names]
+    ended = subprocess.run(words, check=False, capture_output=True, text=True)
+    return Outcome(ended.returncode, ended.stdout, ended.stderr.splitlines())
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.parquet", "a.jsonl.gz"])

@@ -544,7 +544,7 @@ def test_a_plan_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     built(mill, as_of=AS_OF)
     assert why() == {}
     assert why(full=True) == {"--full": set(catalog.tables())}
-    assert why(as_of="2026-02-12T12:00:01Z") == {"its moment passed": {"llm_ttft"}}
+    assert why(as_of="2026-03-12T12:00:01Z") == {"its moment passed": {"llm_ttft"}}
     feed(mill, metric("late", "2026-02-10T10:00:00Z"))
     assert why() == {"its records changed": {"metric_hourly"}}
     feed(mill, job("j9", "2026-02-13T10:00:00Z"))

@@ -316,7 +316,7 @@ def _say_failure(error: BaseException) -> int:
         where = getattr(getattr(error, "ctx", None), "command_path", "tidemill")
         _note(f"tidemill: {error.format_message()}; see: {where} --help")
         return error.exit_code
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt) or str(error) == "Query interrupted":
         _note("tidemill: interrupted; what was begun is finished or dropped by the next run")
         return INTERRUPTED
     what = str(error).splitlines()[0] if str(error) else ""

@@ -86,7 +86,7 @@ def _write_windows(build: Build, table: Table, work: Work, files: Files) -> tupl
             relations.bind_records(build.connection, kind, build.lake.paths(kind, days), where)
         _bind_tables(build, table)
         result = engine.run(build.connection, table.select, {"window_hours": hours, "as_of": build.as_of})
-        build.connection.register("result", result.to_arrow_table())
+        build.connection.register("result", result.materialize().to_arrow_table())
         select = relations.ordered("FROM result", table.sort)
         found[value], rows[value] = relations.write(build.connection, select, build.folder, f"{hours:04}h")
         build.connection.unregister("result")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -35,12 +35,16 @@ _REASONS: Final = {
 
 @dataclass(frozen=True)
 class Mark:
-    """What a partition is made of: the digests of its select, of its records, and of the tables that it reads."""
+    """What a partition is made of: the digests of its select, of its records, and of the tables that it reads.
+
+    Of a window that stands, `only_later` says that it would be the same if it still ended when it does.
+    """
 
     select: str
     records: str
     tables: str
     as_of: str = ""
+    only_later: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -54,7 +58,7 @@ class Mark:
         if known["fingerprint"] == self.fingerprint:
             return ""
         why = [reason for name, reason in _REASONS.items() if known[name] != getattr(self, name)]
-        return "; ".join(why) or "its moment passed"
+        return "its moment passed" if self.only_later else "; ".join(why)
 
 
 @dataclass(frozen=True)
@@ -162,14 +166,15 @@ def _tables_digest(build: Build, table: Table, days: Sequence[str] | None = None
 
 def _window_mark(build: Build, table: Table, hours: int, select: str) -> Mark:
     """The marks at the moment that stands, if it is fresh enough and none was asked for; else at the run's."""
+    now = _window_mark_at(build, table, hours, select, build.as_of)
     known = build.known(table.name).get(f"{hours}h")
-    refresh = timedelta(minutes=build.settings.windows.refresh_minutes)
-    if known and not build.asked and not build.full:
-        then = datetime.fromisoformat(str(known["as_of"]))
-        mark = _window_mark_at(build, table, hours, select, then)
-        if timedelta(0) <= build.as_of - then < refresh and not mark.differs(known):
-            return mark
-    return _window_mark_at(build, table, hours, select, build.as_of)
+    if not known:
+        return now
+    then = datetime.fromisoformat(str(known["as_of"]))
+    mark = _window_mark_at(build, table, hours, select, then)
+    same = not mark.differs(known)
+    young = timedelta(0) <= build.as_of - then < timedelta(minutes=build.settings.windows.refresh_minutes)
+    return mark if same and young and not build.asked and not build.full else replace(now, only_later=same)
 
 
 def _window_mark_at(build: Build, table: Table, hours: int, select: str, as_of: datetime) -> Mark:

@@ -86,7 +86,7 @@ def _arrow(result: duckdb.DuckDBPyRelation | pa.Table) -> pa.Table:
         if wide:  # Arrow's widest integer is signed
             casts = ", ".join(f"CAST({name} AS BIGNUM) AS {name}" for name in wide)
             result = result.project(f"* REPLACE ({casts})")
-        table: pa.Table = result.to_arrow_table()
+        table: pa.Table = result.materialize().to_arrow_table()  # so Ctrl-C is heard while it runs
     return table
 
 
