@@ -24,12 +24,13 @@ Row = dict[str, Any]
 COUNTS = ("records_read", "expanded", "accepted", "duplicates", "quarantined", "ignored")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Lake:
     """A home in a folder of its own, and what its lake holds."""
 
     mill: Tidemill
     folder: Path
+    bound: tuple[list[Path], duckdb.DuckDBPyConnection] | None = None
 
     def write(self, name: str, *records: Row | str | bytes) -> Path:
         """Write a file of lines: objects as JSON, texts as they are, each ended by a newline."""
@@ -78,17 +79,25 @@ class Lake:
 
     def query(self, sql: str) -> list[Row]:
         """Rows of a query over every row of the lake's tables, and `held`: what is in the quarantine now."""
+        relation = self._connection().sql(sql)
+        return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        """A connection to the lake as it is now; the one before, when nothing was committed since."""
+        commits = sorted(self.mill.home.lake.glob("*/_delta_log/*.json"))
+        if self.bound and self.bound[0] == commits:
+            return self.bound[1]
         with self.mill.home.lock("lake"):
             lake.prepare(self.mill.home)
             snapshot = lake.snapshot(self.mill.home)
-        with duckdb.connect(config={"threads": 1}) as connection:
-            connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
-            for table, columns in lake.TABLES.items():
-                relations.bind(connection, table, relations.stored(columns, snapshot.paths(table)))
-            held = relations.held(*(snapshot.paths(table) for table in ("quarantine", "released", "loads")))
-            relations.bind(connection, "held", held or relations.nothing(lake.TABLES["quarantine"]))
-            relation = connection.sql(sql)
-            return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+        connection = duckdb.connect(config={"threads": 1})
+        connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+        for table, columns in lake.TABLES.items():
+            relations.bind(connection, table, relations.stored(columns, snapshot.paths(table)))
+        held = relations.held(*(snapshot.paths(table) for table in ("quarantine", "released", "loads")))
+        relations.bind(connection, "held", held or relations.nothing(lake.TABLES["quarantine"]))
+        self.bound = (sorted(self.mill.home.lake.glob("*/_delta_log/*.json")), connection)
+        return connection
 
     def column(self, sql: str) -> list[Any]:
         """The only column of a query, as a list."""

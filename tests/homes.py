@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import os
 import shutil
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
+import pytest
 
-from tidemill import Tidemill, catalog
+from tidemill import Tidemill, catalog, cli
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping, Sequence
 
 Record = dict[str, Any]
 
@@ -109,3 +116,46 @@ def digests(folder: Path) -> dict[str, str]:
     """The digest of every file under a folder."""
     files: Iterable[Path] = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command left behind."""
+
+    code: int
+    data: bytes
+    err: str
+
+    @property
+    def out(self) -> str:
+        """Its standard output as text."""
+        return self.data.decode()
+
+    @property
+    def fault(self) -> str:
+        """The one line of a command that failed, without the command's name."""
+        assert self.data == b""
+        assert self.err.startswith("tidemill: ")
+        assert self.err.endswith("\n")
+        assert self.err.count("\n") == 1, self.err
+        return self.err.removeprefix("tidemill: ").strip()
+
+
+def tm(*arguments: object, at: Tidemill | Path | None = None, environment: Mapping[str, str] | None = None) -> Said:
+    """Run the command in this process, on a home; of the environment's TIDEMILL_ variables it sees those given."""
+    place = [] if at is None else ["--home", at if isinstance(at, Path) else at.home.path]
+    out, err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        for name in [name for name in os.environ if name.startswith("TIDEMILL_")]:
+            patch.delenv(name)
+        for name, value in (environment or {}).items():
+            patch.setenv(name, value)
+        with pytest.raises(SystemExit) as end:
+            cli.main([str(argument) for argument in (*place, *arguments)])
+    out.flush()
+    return Said(int(end.value.code or 0), out.buffer.getvalue(), err.getvalue())
+
+
+def process(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401 - those of Popen
+    """Start the command in a process of its own, with its standard error in a pipe."""
+    return subprocess.Popen([sys.executable, "-m", "tidemill", *map(str, arguments)], stderr=subprocess.PIPE, **options)

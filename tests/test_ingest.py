@@ -561,8 +561,11 @@ class TestTogether:
         )
         assert ended.returncode != 0
 
-    @pytest.mark.parametrize("how", [KILL, INTERRUPT], ids=["killed", "interrupted"])
-    @pytest.mark.parametrize("after", [0, 2, 5])
+    @pytest.mark.parametrize(
+        ("how", "after"),
+        [(KILL, 0), (INTERRUPT, 1), (KILL, 3), (KILL, 5), (INTERRUPT, 5)],
+        ids=["killed first", "interrupted early", "killed midway", "killed last", "interrupted last"],
+    )
     def test_the_next_ingest_finishes_what_a_dead_one_began(self, home: Lake, after: int, how: str) -> None:
         """Wherever a commit breaks off, nothing is visible of half of it, and then all of it, once."""
         path = home.write("a.jsonl", event(record="event"), metric(record="metric"), job(record="job"), "broken")

@@ -15,13 +15,16 @@ import pytest
 
 from tests.homes import AS_OF, built, digests, event, feed, home, job, metric, published, rows, write_settings
 from tidemill import Tidemill, catalog, lake
+from tidemill.errors import LockTimeoutError
 from tidemill.publish import KEEP_SECONDS
 
 JANUARY = (event("a", "2026-01-10T10:00:00Z", session_id="s1"), metric("m", "2026-01-10T10:00:00Z"))
-LATE = (event("late", "2026-01-10T12:00:00Z"), metric("late", "2026-01-10T12:00:00Z"))
+LATE = (event("late", "2026-01-10T12:00:00Z", session_id="s1"), metric("late", "2026-01-10T12:00:00Z"))
 FEBRUARY = (event("b", "2026-02-10T10:00:00Z", session_id="s1"), job("j", "2026-02-10T10:00:00Z"))
 
-BUILD: Final = "import sys; from tidemill import Tidemill; Tidemill(sys.argv[1]).build(as_of=sys.argv[2])"
+TABLES: Final = ("sessions", "metric_hourly", "llm_ttft")
+"""Of each kind one: built of records, of a table, and over windows."""
+BUILD: Final = f"import sys; from tidemill import Tidemill; Tidemill(sys.argv[1]).build(*{TABLES}, as_of=sys.argv[2])"
 """A build in a process of its own."""
 
 DYING_BUILD: Final = f"""
@@ -308,7 +311,7 @@ def test_old_snapshots_are_removed_but_none_that_was_read_within_the_hour(tmp_pa
 def half_built(folder: Path) -> Tidemill:
     """A home whose tables stand, with new records for all of them."""
     mill = home(folder, *JANUARY)
-    built(mill, as_of=AS_OF)
+    built(mill, *TABLES, as_of=AS_OF)
     feed(mill, *FEBRUARY, *LATE)
     return mill
 
@@ -316,7 +319,7 @@ def half_built(folder: Path) -> Tidemill:
 def all_built(folder: Path) -> dict[str, str]:
     """The tables that such a home ends up with."""
     mill = home(folder, *JANUARY, *FEBRUARY, *LATE, name="fresh")
-    built(mill, as_of=AS_OF)
+    built(mill, *TABLES, as_of=AS_OF)
     return published(mill)
 
 
@@ -335,7 +338,7 @@ def test_a_build_that_is_killed_leaves_the_snapshot_whole(tmp_path: Path, steps:
         kill(mill, step)
         assert digests(mill.snapshot()) == before
     assert published(mill) == tables
-    assert built(mill, as_of=AS_OF) != {}
+    assert built(mill, *TABLES, as_of=AS_OF) != {}
     assert published(mill) == all_built(tmp_path)
     assert_tidy(mill)
 
@@ -348,7 +351,7 @@ def test_a_build_that_is_killed_between_the_pointers_is_done(tmp_path: Path, ste
     assert Path((mill.home.tables / "CURRENT").read_text()) == old
     assert mill.snapshot() != old
     assert published(mill) == all_built(tmp_path)
-    assert built(mill, as_of=AS_OF) == {}
+    assert built(mill, *TABLES, as_of=AS_OF) == {}
     assert_tidy(mill)
 
 
@@ -382,7 +385,21 @@ def test_ingest_goes_on_beside_a_build(tmp_path: Path) -> None:
     mill = half_built(tmp_path)
     process = python(BUILD, mill.home.path, AS_OF)
     for number in range(3):
-        feed(mill, event(f"beside{number}", "2026-01-10T13:00:00Z"))
+        feed(mill, event(f"beside{number}", "2026-01-10T13:00:00Z", session_id="s1"))
     finish(process)
-    built(mill, as_of=AS_OF)
-    assert rows(mill, "SELECT sum(events)::BIGINT, (SELECT count(*) FROM lake.events) FROM activity_daily") == [(6, 6)]
+    built(mill, *TABLES, as_of=AS_OF)
+    assert rows(mill, "SELECT sum(events)::BIGINT, (SELECT count(*) FROM lake.events) FROM session_activity_daily") == [
+        (6, 6)
+    ]
+
+
+def test_who_waits_too_long_is_told_for_whom(tmp_path: Path) -> None:
+    """The error names the process that holds the tables and since when, and trying again may help."""
+    place = home(tmp_path).home
+    with place.lock("tables"):
+        message = rf"{place.tables} is held by process {os.getpid()} since 20\d\d-.*Z; try again when it has finished"
+        with pytest.raises(LockTimeoutError, match=message) as raised, place.lock("tables", wait=0):
+            pass
+    assert raised.value.transient
+    with place.lock("tables", wait=0):
+        pass

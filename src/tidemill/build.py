@@ -170,6 +170,8 @@ def build_table(build: Build, name: str) -> Built | None:
         found, rows = partitions.write(build, table, work, files)
     except duckdb.Error as error:
         raise TableError(f"table {name} cannot be built: {str(error).splitlines()[0]}") from error
+    finally:
+        relations.unbind(build.connection, table.reads)
     seconds = time.monotonic() - started
     stays = {value: made for value, made in build.known(name).items() if value not in work.gone}
     share = seconds / max(1, len(work.stale))

@@ -25,9 +25,9 @@ _COLUMN_OF: Final = {"week": "week_start", "month": "month_start"}
 _HEADER = re.compile(r"^--\s*(grain|partition|sort|windows|before):\s*(.+?)\s*$", re.MULTILINE)
 _WINDOW = re.compile(r"[1-9]\d*[hd]")
 _COMMENT = re.compile(r"--[^\n]*")
-_READS = re.compile(r"\b(?:FROM|JOIN)\s+([A-Za-z_]\w*)", re.IGNORECASE)
+_READS = re.compile(r"\b(?:FROM|JOIN)\s+([A-Za-z_]\w*(?:(?:\s+[A-Za-z_]\w*){0,2}\s*,\s*[A-Za-z_]\w*)*)", re.IGNORECASE)
 _DEFINES = re.compile(r"\b([A-Za-z_]\w*)\s+AS\s+(?:NOT\s+)?(?:MATERIALIZED\s+)?\(", re.IGNORECASE)
-_COLUMN = re.compile(r"^ {4}(?:.*[\s.])?\"?([A-Za-z_]\w*)\"?,?\s*--\s*(.+?)\s*$", re.MULTILINE)
+_COLUMN = re.compile(r"^ {4}(?:.*?[\s.])?\"?([A-Za-z_]\w*)\"?,?\s*--\s*(.+?)\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,8 @@ def _table(path: Path, names: frozenset[str]) -> Table:
     partition, _, column = header.get("partition", "").partition(" of ")
     _check(path, text, header, partition)
     plain = _COMMENT.sub("", text)
-    reads = set(_READS.findall(plain)) - set(_DEFINES.findall(plain))
+    reads = {part.split()[0] for found in _READS.findall(plain) for part in found.split(",")}
+    reads -= set(_DEFINES.findall(plain))
     return Table(
         name=path.stem,
         family=path.parent.name,

@@ -314,7 +314,7 @@ def _say_failure(error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, typer.TyperException):
         where = getattr(getattr(error, "ctx", None), "command_path", "tidemill")
-        _note(f"tidemill: {error.format_message()}; see: {where} --help")
+        _note(f"tidemill: {error.format_message().rstrip('.')}; see: {where} --help")
         return error.exit_code
     if isinstance(error, KeyboardInterrupt) or str(error) == "Query interrupted":
         _note("tidemill: interrupted; what was begun is finished or dropped by the next run")

@@ -120,23 +120,22 @@ class TestFinding:
 class TestLayouts:
     """The same records in every layout and compression."""
 
-    @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
-    @pytest.mark.parametrize(
-        ("name", "content"),
-        [
-            ("a.jsonl", f"{GOOD}\n{ALSO}\n"),
-            ("a.NDJSON", f"{GOOD}\n{ALSO}"),
-            ("lines.json", f"\ufeff{GOOD}\n{ALSO}\n"),
-            ("array.json", f"\ufeff[{GOOD},\n{ALSO}]"),
-            ("a.csv", HEADER + row("good") + row("also")),
-        ],
-    )
-    def test_each_layout_may_be_compressed(self, home: Lake, name: str, content: str, suffix: str) -> None:
+    @pytest.mark.parametrize("how", ["", "gz", "zst"])
+    def test_each_layout_may_be_compressed(self, home: Lake, how: str) -> None:
         """JSON lines, documents and CSV give the same records, plain, as gzip and as zstd."""
-        data = content.encode()
-        path = home.put("x/y", "").parent / (name + suffix)
-        path.write_bytes(compressed(data, suffix[1:]) if suffix else data)
-        assert home.ingest(path, record="event") == {"records_read": 2, "accepted": 2}
+        texts = {
+            "a.jsonl": f"{GOOD}\n{ALSO}\n",
+            "b.NDJSON": f"{GOOD}\r\n{ALSO}",
+            "lines.json": f"\ufeff{GOOD}\n{ALSO}\n",
+            "array.json": f"\ufeff[{GOOD},\n{ALSO}]",
+            "c.csv": HEADER + row("good") + row("also"),
+        }
+        folder = home.put("x", "").parent
+        for name, text in texts.items():
+            data = compressed(text.encode(), how) if how else text.encode()
+            (folder / f"{name}{'.' * bool(how)}{how}").write_bytes(data)
+        counts = home.ingest(folder, record="event")
+        assert counts == {"records_read": 10, "accepted": 2, "duplicates": 8}
         assert names(home) == ["also", "good"]
 
     def test_a_gzip_of_several_members_is_one_file(self, home: Lake) -> None:
@@ -145,19 +144,19 @@ class TestLayouts:
         path.write_bytes(gzip.compress(f"{GOOD}\n".encode()) + gzip.compress(f"{ALSO}\n".encode()))
         assert home.ingest(path, record="event") == {"records_read": 2, "accepted": 2}
 
-    @pytest.mark.parametrize("name", ["a.jsonl.gz", "a.json.gz", "a.csv.gz", "a.jsonl.zst", "a.json.zst", "a.csv.zst"])
+    @pytest.mark.parametrize("how", ["gz", "zst"])
     @pytest.mark.parametrize("left", [0.5, 0.99])
-    def test_a_truncated_file_is_refused_whole(self, home: Lake, name: str, left: float) -> None:
+    def test_a_truncated_file_is_refused_whole(self, home: Lake, how: str, left: float) -> None:
         """A compressed file that breaks off is an error that names it, and nothing of it is loaded."""
         lines = [json.dumps(event(id=str(n), text=os.urandom(40).hex())) for n in range(200)]
-        content = {"jsonl": "\n".join(lines), "json": f"[{','.join(lines)}]", "csv": HEADER + "".join(map(row, lines))}
-        _, layout, how = name.split(".")
-        data = compressed(content[layout].encode(), how)
-        path = home.put("x", "").with_name(name)
-        path.write_bytes(data[: int(len(data) * left)])
-        (report,) = home.mill.ingest(path, record="event")
-        assert [type(failure) for failure in report.failures] == [SourceError]
-        assert str(path) in str(report.failures[0])
+        texts = {"jsonl": "\n".join(lines), "json": f"[{','.join(lines)}]", "csv": HEADER + "".join(map(row, lines))}
+        paths = [home.put("x", "").with_name(f"a.{layout}.{how}") for layout in texts]
+        for path, text in zip(paths, texts.values(), strict=True):
+            data = compressed(text.encode(), how)
+            path.write_bytes(data[: int(len(data) * left)])
+        (report,) = home.mill.ingest(*paths, record="event")
+        assert [type(failure) for failure in report.failures] == [SourceError] * 3
+        assert all(str(path) in str(failure) for path, failure in zip(paths, report.failures, strict=True))
         assert home.column("SELECT count(*) FROM loads") == [0]
 
     def test_empty_files_hold_no_records(self, home: Lake) -> None:
@@ -203,13 +202,10 @@ class TestJsonLines:
             (b'{"type": "\\ud800"}', "not JSON", '{"type": "\\ud800"}'),
         ],
     )
-    @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gz"])
-    def test_a_line_of_odd_bytes_is_refused_alone(
-        self, home: Lake, bad: bytes, reason: str, kept: str, *, packed: bool
-    ) -> None:
+    def test_a_line_of_odd_bytes_is_refused_alone(self, home: Lake, bad: bytes, reason: str, kept: str) -> None:
         """Bytes that are not UTF-8 and control characters spoil their own line only; its text is kept."""
         content = b"\n".join([GOOD.encode(), b"broken", bad, ALSO.encode(), b""])
-        path = home.put("a.jsonl" + ".gz" * packed, content)
+        path = home.put("a.jsonl.gz" if reason == "not UTF-8" else "a.jsonl", content)
         assert home.ingest(path, record="event") == {"records_read": 4, "accepted": 2, "quarantined": 2}
         assert refused(home) == [(2, "not JSON"), (3, reason)]
         assert home.column("SELECT raw FROM held ORDER BY line") == ["broken", kept]
@@ -304,8 +300,11 @@ class TestDocuments:
 class TestCsv:
     """CSV with a header, and rows that are none."""
 
-    @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"], ids=["comma", "semicolon", "tab", "bar"])
-    @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"], ids=["lf", "crlf", "cr"])
+    @pytest.mark.parametrize(
+        ("delimiter", "newline"),
+        [(",", "\n"), (";", "\r\n"), ("\t", "\r"), ("|", "\r\n")],
+        ids=["comma", "semicolon", "tab", "bar"],
+    )
     def test_delimiters_and_line_ends_are_found_in_the_header(self, home: Lake, delimiter: str, newline: str) -> None:
         """Commas, semicolons, tabs and bars, a byte order mark and any line end; other columns are attributes."""
         text = "\ufeff" + (HEADER + row("good", "x") + row("also")).replace(",", delimiter).replace("\n", newline)

@@ -96,6 +96,12 @@ def in_days(column: str, days: Iterable[str]) -> str:
     return f"local_day({identifier(column)}) IN {dates(days)}"
 
 
+def unbind(connection: DuckDBPyConnection, names: Iterable[str]) -> None:
+    """Forget relations, so that a select of another table cannot meet them."""
+    for name in names:
+        connection.execute(f"DROP VIEW IF EXISTS {identifier(name)}")
+
+
 def in_window(column: str, *, as_of: str, hours: int) -> str:
     """The condition that an instant is in the hours up to as_of: as_of - hours < t ≤ as_of."""
     end = f"{literal(as_of)}::TIMESTAMPTZ"

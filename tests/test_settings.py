@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import json
+import re
+import zoneinfo
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.homes import event, tm
+from tidemill import Tidemill
+from tidemill.engines import duckdb as engine
+from tidemill.errors import SettingsError
+from tidemill.home import Home
+from tidemill.settings import EXAMPLE, Settings, Snapshots, Source, Windows, expanded, load
+
+
+def settings_of(folder: Path, text: str | bytes) -> Settings:
+    """The settings of a home with that tidemill.toml."""
+    (folder / "tidemill.toml").write_bytes(text.encode() if isinstance(text, str) else text)
+    return load(Home.at(folder))
+
+
+def fault_of(folder: Path, text: str | bytes) -> str:
+    """What is wrong with a tidemill.toml, after the name of the file."""
+    with pytest.raises(SettingsError) as raised:
+        settings_of(folder, text)
+    message = str(raised.value)
+    assert message.startswith(f"{folder}/tidemill.toml")
+    assert "\n" not in message
+    return message.removeprefix(f"{folder}/tidemill.toml").removeprefix(": ").strip()
+
+
+def test_without_a_file_all_is_default(tmp_path: Path) -> None:
+    """A home needs no tidemill.toml, and may even not be there."""
+    assert load(Home.at(tmp_path / "none")) == Settings()
+    assert settings_of(tmp_path, "") == Settings()
+
+
+def test_the_text_of_init_is_all_comments(tmp_path: Path) -> None:
+    """As it is written it changes nothing."""
+    assert settings_of(tmp_path, EXAMPLE) == Settings()
+
+
+def test_the_text_of_init_names_every_setting_with_its_default(tmp_path: Path) -> None:
+    """Without the comment marks it loads, and says what holds anyway, but for what has no fixed default."""
+    lines = [re.sub(r"^# (?=\[|\w+ = )", "", line) for line in EXAMPLE.splitlines()]
+    found = settings_of(tmp_path, "\n".join(lines))
+    app = found.sources["app"]
+    assert found.model_dump(exclude={"sources", "memory_limit", "threads"}) == Settings().model_dump(
+        exclude={"sources", "memory_limit", "threads"}
+    )
+    assert (found.memory_limit, found.threads) == ("8GB", 2)
+    assert app == Source(name="app", path=["raw/*.jsonl"], record="event", timestamp="2026-01-01", id_prefix="app-")
+    for model in (Settings, Windows, Snapshots, Source):
+        for name in model.model_fields.keys() - {"name"}:
+            assert re.search(rf"^# (\[{name}(\.app)?\]|{name} = )", EXAMPLE, re.MULTILINE), name
+
+
+def test_the_default_memory_is_what_the_text_of_init_says() -> None:
+    """Without memory_limit a build may use 80 % of the machine's."""
+    assert "default: 80 % of the machine" in EXAMPLE
+    kilobytes = int(re.findall(r"MemTotal: +(\d+)", Path("/proc/meminfo").read_text())[0])
+    with engine.connect() as connection:
+        text: str = connection.execute("SELECT current_setting('memory_limit')").fetchall()[0][0]
+    assert float(text.removesuffix(" GiB")) == pytest.approx(0.8 * kilobytes / 2**20, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('timezon = "UTC"', 'there is no setting "timezon"; did you mean "timezone"? (at timezon)'),
+        (
+            "[windows]\nrefresh_minute = 3",
+            'there is no setting "refresh_minute"; did you mean "refresh_minutes"? (at windows.refresh_minute)',
+        ),
+        ("[snapshots]\nkep = 3", 'there is no setting "kep"; did you mean "keep"? (at snapshots.kep)'),
+        (
+            '[sources.a]\npath = "x"\nformt = "y"',
+            'there is no setting "formt"; did you mean "format"? (at sources.a.formt)',
+        ),
+        ("[window]\nrefresh_minutes = 3", 'there is no setting "window"; did you mean "windows"? (at window)'),
+        ('timezone = "Europe/Berln"', 'timezone: there is no timezone "Europe/Berln"; did you mean "Europe/Berlin"?'),
+        ('timezone = "localtime"', 'timezone: there is no timezone "localtime"'),
+        ("timezone = 3", "timezone: Input should be a valid string"),
+        ('[sources.a]\npath = "x"\ntimezone = "CE"', 'sources.a.timezone: there is no timezone "CE"'),
+        ("threads = 0", "threads: Input should be greater than or equal to 1"),
+        ('memory_limit = "8"', "memory_limit: a size is a number and a unit, like 8GB or 512MiB; not 8"),
+        ("[snapshots]\nkeep = 0", "snapshots.keep: Input should be greater than or equal to 1"),
+        ("[windows]\nrefresh_minutes = -1", "windows.refresh_minutes: Input should be greater than or equal to 0"),
+        ('[sources.a]\nrecord = "event"', "sources.a.path: Field required"),
+        ("[sources.a]\npath = []", "sources.a.path: "),
+        ('[sources.a]\npath = "x"\nrecord = "events"', "sources.a.record: Input should be 'job', 'event' or 'metric'"),
+        ('sources.a = "x.jsonl"', "sources.a: "),
+        ("timezone = ", "is not TOML: "),
+        ("a = 1\na = 2", "is not TOML: "),
+        (b"timezone = '\xff'", "is not TOML: "),
+    ],
+    ids=lambda value: value if isinstance(value, str) and "=" in value else "",
+)
+def test_what_is_wrong_is_said_with_file_and_key(tmp_path: Path, text: str | bytes, fault: str) -> None:
+    """In one line, and what was meant where that can be guessed."""
+    assert fault_of(tmp_path, text).startswith(fault)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """A folder in its place is no settings."""
+    (tmp_path / "tidemill.toml").mkdir()
+    with pytest.raises(SettingsError, match=r"tidemill\.toml cannot be read: Is a directory"):
+        load(Home.at(tmp_path))
+
+
+def test_an_editors_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    """Some editors put one before the text."""
+    assert settings_of(tmp_path, "\ufeffthreads = 3").threads == 3
+
+
+def test_a_setting_that_no_table_accepts_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+    """Every timezone that the settings take, DuckDB knows."""
+    with engine.connect() as connection:
+        known = {name for (name,) in connection.execute("SELECT name FROM pg_timezone_names()").fetchall()}
+    assert zoneinfo.available_timezones() - {"localtime"} <= known
+    assert settings_of(tmp_path, 'timezone = "America/St_Johns"').timezone == "America/St_Johns"
+
+
+# The environment
+
+
+@pytest.mark.parametrize(
+    ("environment", "key", "value"),
+    [
+        ({"TIDEMILL_TIMEZONE": "Asia/Tokyo"}, "timezone", "Asia/Tokyo"),
+        ({"TIDEMILL_THREADS": "3"}, "threads", 3),
+        ({"TIDEMILL_WINDOWS__REFRESH_MINUTES": "5"}, "windows", Windows(refresh_minutes=5)),
+        ({"TIDEMILL_HOME": "/elsewhere"}, "timezone", "Europe/Berlin"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_the_environment_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], key: str, value: object
+) -> None:
+    """A variable stands for a setting, two underlines for a section; the other settings are those of the file."""
+    for name, text in environment.items():
+        monkeypatch.setenv(name, text)
+    found = settings_of(tmp_path, 'timezone = "Europe/Berlin"\nmemory_limit = "1GB"\n[windows]\nrefresh_minutes = 7')
+    assert getattr(found, key) == value
+    assert found.memory_limit == "1GB"
+
+
+def test_the_environment_may_change_one_value_of_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its other values stay as the file has them."""
+    monkeypatch.setenv("TIDEMILL_SOURCES__APP__PATH", "elsewhere.jsonl")
+    found = settings_of(tmp_path, '[sources.app]\npath = "x.jsonl"\nrecord = "event"').sources["app"]
+    assert (found.path, found.record, found.name) == (["elsewhere.jsonl"], "event", "app")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "fault"),
+    [
+        ("TIDEMILL_THREADS", "many", "TIDEMILL_THREADS: threads: Input should be a valid integer"),
+        (
+            "TIDEMILL_WINDOWS__REFRESH",
+            "3",
+            'TIDEMILL_WINDOWS__REFRESH: there is no setting "refresh"; did you mean "refresh_minutes"',
+        ),
+        ("TIDEMILL_WINDOWS", "3", "TIDEMILL_WINDOWS: windows: "),
+    ],
+)
+def test_a_variable_that_is_wrong_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, fault: str
+) -> None:
+    """Not the file, which says nothing of it."""
+    monkeypatch.setenv(name, text)
+    with pytest.raises(SettingsError) as raised:
+        settings_of(tmp_path, "")
+    assert str(raised.value).startswith(fault)
+
+
+# Paths of sources
+
+
+def test_paths_are_relative_to_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`~` is the user's folder, ${VARIABLES} are the environment's, and an absolute path stays one."""
+    monkeypatch.setenv("HOME", "/users/me")
+    monkeypatch.setenv("RAW", "/data/raw")
+    assert expanded("raw/*.jsonl", tmp_path) == f"{tmp_path}/raw/*.jsonl"
+    assert expanded("../raw", tmp_path) == f"{tmp_path}/../raw"
+    assert expanded("/raw/x.csv", tmp_path) == "/raw/x.csv"
+    assert expanded("~/raw", tmp_path) == "/users/me/raw"
+    assert expanded("${RAW}/x", tmp_path) == "/data/raw/x"
+    assert expanded("$RAW/x", tmp_path) == "/data/raw/x"
+    assert expanded("${NO_SUCH}/x", tmp_path) == f"{tmp_path}/${{NO_SUCH}}/x"
+
+
+def test_sources_are_found_wherever_the_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of paths, one relative and one by a variable, is loaded from any folder; one that is not set is said."""
+    place = tmp_path / "home"
+    for folder, key in ((place / "raw", "a"), (tmp_path / "other", "b")):
+        folder.mkdir(parents=True)
+        (folder / "x.jsonl").write_text(json.dumps(event(key, "2026-02-10T10:00:00Z")) + "\n")
+    (place / "tidemill.toml").write_text('[sources.app]\npath = ["raw/*.jsonl", "${OTHER}/x.jsonl"]\n')
+    monkeypatch.chdir("/")
+    said = tm("ingest", at=place)
+    assert (said.code, said.err.splitlines()[-1]) == (2, f"tidemill: {place}/${{OTHER}}/x.jsonl does not exist")
+    assert tm("ingest", at=place, environment={"OTHER": str(tmp_path / "other")}).code == 0
+    Tidemill(place).build("activity_daily")
+    assert Tidemill(place).sql("SELECT events FROM activity_daily").fetchall() == [(2,)]
+
+
+def test_values_are_frozen() -> None:
+    """Settings and sources are values: nobody changes them on the way."""
+    value: Any = Settings()
+    with pytest.raises(ValueError, match="frozen"):
+        value.threads = 3
