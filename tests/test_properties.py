@@ -118,7 +118,7 @@ def rows(home: Lake, table: str) -> list[str]:
     return [repr(row) for row in home.mill.show(table).rows()]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(splits())
 def test_any_split_of_the_same_records_gives_equal_tables(split: tuple[list[Row], list[list[Row]]]) -> None:
     """Split into files in any way and order, with duplicates, the same records give the same rows in the same order."""

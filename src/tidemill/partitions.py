@@ -96,7 +96,7 @@ def _write_windows(build: Build, table: Table, work: Work, files: Files) -> tupl
 def _bind_tables(build: Build, table: Table, days: Sequence[str] | None = None) -> None:
     """Bind the tables that a table reads: of the same days, where they have days, or whole."""
     if catalog.PRICES in table.reads:
-        relations.bind(build.connection, catalog.PRICES, relations.prices(build.home.prices))
+        relations.bind_prices(build.connection, catalog.PRICES, build.home.prices)
     for other in build.inputs(table):
         files = [str(build.file(other.name, file)) for file in build.states[other.name].files.values()]
         cut = days if other.partition == "day" else None

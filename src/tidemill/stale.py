@@ -126,7 +126,7 @@ def _select_digest(build: Build, table: Table) -> str:
     text = [table.select, engine.macros(build.settings.timezone), build.settings.timezone]
     if catalog.PRICES in table.reads:
         prices = build.home.prices
-        text.append(prices.read_text(encoding="utf-8", errors="replace") if prices.exists() else "")
+        text.append(prices.read_text(encoding="utf-8", errors="replace") if prices.is_file() else "")
     return digest(text)
 
 

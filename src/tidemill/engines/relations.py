@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 from typing import TYPE_CHECKING, Final
 
+import duckdb
+
 from tidemill.engines.quoting import identifier, literal, literals
+from tidemill.errors import UsageError
 from tidemill.records import BY_TABLE, JOB, RELEASED
 
 if TYPE_CHECKING:
@@ -181,9 +185,25 @@ def held(quarantine: Sequence[str], released: Sequence[str], loads: Sequence[str
     )
 
 
-def prices(file: Path) -> str:
-    """The user's prices, in the order of their columns; none when there is no such file."""
+def bind_prices(connection: DuckDBPyConnection, name: str, file: Path) -> None:
+    """Bind the user's prices, in the order of their columns; none when there is no such file.
+
+    Raises:
+        UsageError: the file is no table of prices; the message says where and why.
+    """
     if not file.exists():
-        return nothing(PRICE_COLUMNS)
-    columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in PRICE_COLUMNS.items())
-    return f"SELECT * FROM read_csv({literal(file)}, columns={{{columns}}}, header=true, auto_detect=false)"
+        bind(connection, name, nothing(PRICE_COLUMNS))
+        return
+    columns = ", ".join(f"{literal(column)}: {literal(kind)}" for column, kind in PRICE_COLUMNS.items())
+    bind(connection, name, f"FROM read_csv({literal(file)}, columns={{{columns}}}, header=true, auto_detect=false)")
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            header = next(csv.reader(lines), [])
+        connection.execute(f"FROM {identifier(name)}").fetchall()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read: {error}") from error
+    except duckdb.Error as error:
+        why = ": ".join(line for line in str(error).splitlines()[:3] if line)
+        raise UsageError(f"{file}: {why}") from error
+    if header != list(PRICE_COLUMNS):
+        raise UsageError(f"{file}: its first line is not {','.join(PRICE_COLUMNS)}")
