@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -24,7 +25,7 @@ from tests.homes import (
     rows,
     write_settings,
 )
-from tidemill import Tidemill, catalog, plan
+from tidemill import Tidemill, catalog, lake, plan
 from tidemill.errors import TableError, UsageError
 from tidemill.settings import sql_folder
 
@@ -192,6 +193,29 @@ def test_new_prices_rebuild_what_reads_them(tmp_path: Path) -> None:
     assert rows(mill, "SELECT estimated_cost_usd, unpriced_requests FROM llm_hourly") == [(3.0, 0)]
 
 
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "its first line is not provider,model,"),
+        ("model,provider,valid_from,input_per_1m_usd,output_per_1m_usd\nm1,,2026-01-01,3,9\n", "its first line is not"),
+        (
+            "{header},m1,2026-01-01,3\n",
+            "CSV Error on Line: 2: Original Line: ,m1,2026-01-01,3: Expected Number of Columns",
+        ),
+        ("{header},m1,never,3,9\n", 'Error when converting column "valid_from". Could not convert string "never"'),
+    ],
+    ids=["empty", "other order", "missing value", "no time"],
+)
+def test_prices_that_are_none_are_said(tmp_path: Path, text: str, fault: str) -> None:
+    """With their file, the line and the reason, when a table needs them; nothing is published of them."""
+    mill = home(tmp_path, *TWO_DAYS)
+    mill.home.prices.write_text(text.format(header="provider,model,valid_from,input_per_1m_usd,output_per_1m_usd\n"))
+    with pytest.raises(UsageError, match=re.escape(fault)) as raised:
+        mill.build("llm_hourly")
+    assert str(raised.value).startswith(f"{mill.home.prices}: ")
+    assert "metric_hourly" in built(mill, "metric_hourly")
+
+
 def test_only_the_tables_asked_for_and_their_inputs_are_built(tmp_path: Path) -> None:
     """Naming a table builds it and what it reads; the others wait."""
     mill = home(tmp_path, *TWO_DAYS)
@@ -234,6 +258,28 @@ def test_compacting_the_lake_makes_nothing_stale(tmp_path: Path) -> None:
     feed(mill, event("late", "2026-02-10T05:00:00Z"))
     assert built(mill, as_of=AS_OF)["activity_daily"] == ["2026-02-10"]
     assert rows(mill, "SELECT events FROM activity_daily") == [(13,)]
+
+
+def test_the_lake_says_which_load_a_file_is_of(tmp_path: Path) -> None:
+    """So that a fingerprint needs no record to be read."""
+    mill = home(tmp_path, *TWO_DAYS)
+    built(mill, "metric_hourly")
+    loads = {load for (load,) in rows(mill, "SELECT load_id FROM lake.loads")}
+    snapshot = lake.current(mill.home)
+    for kind in lake.RECORD_TABLES:
+        assert {file.first_load for file in snapshot.of(kind)} == loads
+        assert {file.last_load for file in snapshot.of(kind)} == loads
+
+
+def test_as_many_other_records_are_other_records(tmp_path: Path) -> None:
+    """A day whose records gave way to as many of another load is stale, though the numbers are the same."""
+    mill = home(tmp_path, metric("a", "2026-02-10T10:00:00Z", 1), metric("b", "2026-02-10T11:00:00Z", 2))
+    built(mill, "metric_hourly")
+    with mill.home.lock("lake"):
+        DeltaTable(mill.home.lake / "metrics").delete("id = 'a'")
+    feed(mill, metric("c", "2026-02-10T10:00:00Z", 3))
+    assert built(mill, "metric_hourly") == {"metric_hourly": ["2026-02-10"]}
+    assert rows(mill, "SELECT total_value FROM metric_hourly ORDER BY hour") == [(3.0,), (2.0,)]
 
 
 # Windows

@@ -316,7 +316,8 @@ class TestAgain:
         """A format that computes with a Parquet file's integers can be fed its refused rows, too."""
         target = io.BytesIO()
         pq.write_table(pa.table({"id": ["j"], "us": [1_770_724_800_000_000]}), target)
-        sql = "-- record: job\nSELECT line, id AS job_id, 'failed' AS status, make_timestamptz(us) AS completed_at FROM raw"
+        columns = "line, id AS job_id, 'failed' AS status, make_timestamptz(us) AS completed_at"
+        sql = f"-- record: job\nSELECT {columns} FROM raw"
         mapped.ingest(sql, "a.parquet", target.getvalue())
         path = mapped.lake.write("b.jsonl", {"job_id": "j", "status": "queued", "created_at": "2026-02-10"})
         assert mapped.lake.ingest(path, record="job") == {"records_read": 2, "accepted": 2}

@@ -96,7 +96,10 @@ def _create(folder: Path, table: str) -> None:
     from deltalake import DeltaTable
 
     partition = [DAY] if table in RECORD_TABLES else None
-    DeltaTable.create(folder, _schema(table), mode="ignore", name=table, partition_by=partition)
+    configuration: dict[str, str | None] = {"delta.dataSkippingStatsColumns": "load_id"}
+    DeltaTable.create(
+        folder, _schema(table), mode="ignore", name=table, partition_by=partition, configuration=configuration
+    )
 
 
 def _schema(table: str) -> pa.Schema:

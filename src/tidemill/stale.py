@@ -100,12 +100,12 @@ def _digests(
 
 
 def _loads(connection: DuckDBPyConnection, files: Sequence[DataFile]) -> list[tuple[str, int]]:
-    """The sorted (load_id, rows) of some files; only those of several loads are read."""
+    """The sorted (load_id, rows) of some files; only those of several loads are read, and those that do not say."""
     rows: Counter[str] = Counter()
     for file in files:
-        if file.first_load == file.last_load:
+        if file.first_load and file.first_load == file.last_load:
             rows[file.first_load] += file.rows
-    mixed = [file.path for file in files if file.first_load != file.last_load]
+    mixed = [file.path for file in files if not file.first_load or file.first_load != file.last_load]
     if mixed:
         rows.update(relations.rows_by_load(connection, mixed))
     return sorted(rows.items())

@@ -259,7 +259,7 @@ class TestJsonLines:
             for _ in range(100):
                 file.write(b"x" * (1 << 20))
             file.write(b'"}\n' + ALSO.encode() + b"\n")
-        words = [sys.executable, "-c", MEASURED, home.mill.home.path, path]
+        words = [sys.executable, "-c", MEASURED, str(home.mill.home.path), str(path)]
         peak = subprocess.run(words, check=True, capture_output=True, text=True).stdout
         assert int(peak) < 1 << 20, "KiB, so a GiB"
         home.assert_adds_up()
@@ -416,7 +416,7 @@ class TestCsv:
 class TestParquet:
     """Parquet, whatever its columns' types."""
 
-    BASE: ClassVar = {"timestamp": pa.array([1_770_724_800_123_456], pa.timestamp("us")), "type": ["x"]}
+    BASE: ClassVar[dict[str, Any]] = {"timestamp": pa.array([1_770_724_800_123_456], pa.timestamp("us")), "type": ["x"]}
 
     def put(self, home: Lake, **columns: Any) -> Path:  # noqa: ANN401 - whatever Arrow takes
         """A file of one good event with further columns."""
@@ -451,7 +451,7 @@ class TestParquet:
         ids=["us", "ns", "s", "zoned", "date", "text"],
     )
     def test_naive_timestamps_are_of_the_timezone_of_the_source(
-        self, home: Lake, values: pa.Array, expected: datetime
+        self, home: Lake, values: pa.Array[Any], expected: datetime
     ) -> None:
         """A naive column is local time; one with a zone is what it is; digits beyond microseconds are cut."""
         home.ingest(self.put(home, timestamp=values), record="event", timezone="Europe/Berlin")
