@@ -319,8 +319,8 @@ class TestGrowingFiles:
 
 
 CREATED = job(status="queued", observed_at="2026-02-10T12:00:00Z", name="build")
-STARTED = {"job_id": "j1", "status": "Started", "started_at": "2026-02-10T12:05:00Z", "project": "p"}
-ENDED = {"job_id": "j1", "status": "succeeded", "completed_at": "2026-02-10T12:30:00Z", "cost_usd": 2}
+STARTED: Row = {"job_id": "j1", "status": "Started", "started_at": "2026-02-10T12:05:00Z", "project": "p"}
+ENDED: Row = {"job_id": "j1", "status": "succeeded", "completed_at": "2026-02-10T12:30:00Z", "cost_usd": 2}
 
 
 class TestJobs:
@@ -454,7 +454,7 @@ class TestSettings:
 
     def test_attributes_must_be_an_object(self, home: Lake) -> None:
         """Any other JSON in that field is refused."""
-        path = home.write("a.jsonl", *({"attributes": value} | event() for value in VALUES))
+        path = home.write("a.jsonl", *(event(attributes=value) for value in VALUES))
         assert home.ingest(path, record="event") == {"records_read": 5, "accepted": 2, "quarantined": 3}
         assert {row[1:] for row in home.refusals()} == {("attributes", "not an object")}
 
