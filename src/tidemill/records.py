@@ -31,6 +31,9 @@ class Type(StrEnum):
         return "VARCHAR" if self is Type.LABELS else self.value
 
 
+NUMBERS: Final = frozenset({Type.INTEGER, Type.DOUBLE})
+
+
 @dataclass(frozen=True)
 class Column:
     """One column of a contract; `low` and `high` are inclusive bounds of a number."""

@@ -2,6 +2,7 @@
 
 The relation that comes in has `line`, `raw`, a VARCHAR column for each of the contract's columns, `attributes`,
 `problem` (why the raw record could not be read at all, else NULL) and `raw_bytes` (its size, NULL when unknown).
+A number that was parsed as such may stand as DOUBLE in `parsed_` and its name, its text then NULL.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from tidemill.engines.quoting import identifier, literal
 from tidemill.records import END_OF_TIME, EVENT, FIRST_INSTANT, JOB, MAX_TEXT_BYTES, STATUSES, Column, Type
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from tidemill.records import Contract
 
 UTC = "UTC"
@@ -48,7 +51,14 @@ def instant(text: str, timezone: str) -> str:
     )
 
 
-def _typed(column: Column, timezone: str) -> str:
+def _typed(column: Column, timezone: str, *, parsed: bool) -> str:
+    value = _cast(column, timezone)
+    if not parsed:
+        return value
+    return f"coalesce(CAST({identifier('parsed_' + column.name)} AS {column.type.sql}), {value})"
+
+
+def _cast(column: Column, timezone: str) -> str:
     text = identifier(column.name)
     match column.type:
         case Type.TIMESTAMP:
@@ -81,7 +91,8 @@ def _faults(column: Column) -> list[tuple[str, str]]:
     text, value = identifier(column.name), identifier("v_" + column.name)
     faults = []
     if column.required:
-        faults.append((f"coalesce({text}, '') = ''", "missing"))
+        unparsed = "" if column.type is Type.TEXT else f" AND {value} IS NULL"
+        faults.append((f"coalesce({text}, '') = ''{unparsed}", "missing"))
     if column.type is Type.TEXT:
         faults.append((f"strlen({text}) > {MAX_TEXT_BYTES}", "too long"))
     else:
@@ -157,10 +168,22 @@ def derived_id(contract: Contract, source: str) -> str:
     return f"'#' || md5({literal(source)} || chr(31) || to_json({{{members}}}))"
 
 
-def checked(contract: Contract, fields: str, *, source: str, load_id: str, timezone: str, id_prefix: str = "") -> str:
-    """The select that types and checks `fields`: the stored columns, `line`, `day` and `refusal` of each record."""
+def checked(
+    contract: Contract,
+    fields: str,
+    *,
+    source: str,
+    load_id: str,
+    timezone: str,
+    id_prefix: str = "",
+    parsed: Collection[str] = (),
+) -> str:
+    """The select that types and checks `fields`: the stored columns, `line`, `day` and `refusal` of each record.
+
+    Of the columns that are `parsed`, `fields` also has the number.
+    """
     typed = ", ".join(
-        f"{_typed(column, timezone)} AS {identifier('v_' + column.name)}"
+        f"{_typed(column, timezone, parsed=column.name in parsed)} AS {identifier('v_' + column.name)}"
         for column in contract.columns
         if column.type is not Type.TEXT
     )

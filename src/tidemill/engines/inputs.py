@@ -17,6 +17,7 @@ from tidemill.sources.files import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from duckdb import DuckDBPyConnection
 
@@ -31,16 +32,18 @@ def numbered(connection: DuckDBPyConnection, load: Load) -> str:
     return lines(connection, load, numbered=True)
 
 
-def lines(connection: DuckDBPyConnection, load: Load, *, numbered: bool) -> str:
-    """The select of (line, raw) over JSON records; line is NULL where it is not asked for and costs."""
+def lines(connection: DuckDBPyConnection, load: Load, *, numbered: bool, path: Path | None = None) -> str:
+    """The select of (line, raw) over JSON records, or those of a part; line is NULL where it is not asked for."""
     if load.portion is None:
         return raw.texts(connection, load.texts)
     if load.layout is Layout.DOCUMENT:
         return raw.document(connection, _document(load.portion))
     compression = "none" if load.spooled else load.portion.compression
-    return raw.lines(
-        load.readable, offset=load.portion.first_line, compression=compression, long=load.spooled, numbered=numbered
-    )
+    if not numbered:
+        return raw.unnumbered(
+            str(path or load.readable), compression=compression, long=load.spooled, lenient=load.lenient
+        )
+    return raw.lines(load.readable, offset=load.portion.first_line, compression=compression, long=load.spooled)
 
 
 def _document(portion: Portion) -> str:

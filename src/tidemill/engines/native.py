@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill.engines import inputs, raw
-from tidemill.engines.checking import copy, keep_rejects
+from tidemill.engines import inputs, objects, raw
+from tidemill.engines.checking import copy, copy_day, keep_rejects
 from tidemill.engines.quoting import literal, literals
 from tidemill.errors import SourceError
 from tidemill.records import CONTRACTS, JOB
-from tidemill.sources.files import (
-    Layout,
-)
+from tidemill.sources import files
+from tidemill.sources.files import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -49,26 +49,17 @@ def _stage_one(connection: DuckDBPyConnection, load: Load, contract: Contract) -
     Of a large file only the columns that its first records have are looked for; it is staged again with all of them
     when a later record turns out to have one more.
     """
-    lean = load.fast and contract is not JOB
     present = None
     if load.large:
-        sample = raw.keys(inputs.lines(connection, load, numbered=False))
+        sample = objects.keys(inputs.lines(connection, load, numbered=False))
         present = {row[0] for row in connection.execute(sample).fetchall()} | {
             c.name for c in contract.columns if c.required
         }
     for columns in (present, None) if present else (None,):
-        given = raw.native_objects(
-            contract,
-            inputs.lines(connection, load, numbered=not lean),
-            timestamp=load.source.timestamp,
-            present=columns,
-            says_record=load.source.record is None,
-            lenient=load.lenient or not load.fast,
-        )
-        load.rows = copy(connection, load, contract, given)
+        load.rows = _copy_lines(connection, load, contract, columns)
         missed = [name for name in contract.names if columns is not None and name not in columns]
         kept = [str(path) for verdict in ("accepted", "waiting") for path in load.staged(contract, verdict)]
-        if not (missed and kept and connection.execute(raw.overlooked(kept, missed)).fetchall()):
+        if not (missed and kept and connection.execute(objects.overlooked(kept, missed)).fetchall()):
             break
         shutil.rmtree(load.folder / contract.table)
     if load.source.record is None and _says_other(connection, load, contract):
@@ -76,6 +67,32 @@ def _stage_one(connection: DuckDBPyConnection, load: Load, contract: Contract) -
         load.rows = 0
         return False
     return True
+
+
+def _copy_lines(connection: DuckDBPyConnection, load: Load, contract: Contract, present: Collection[str] | None) -> int:
+    """Write lines as one record: those of a large file day by day, if it is in the order of time."""
+    lean = load.fast and contract is not JOB
+
+    def given(path: Path | None = None) -> raw.Given:
+        return objects.native_objects(
+            contract,
+            inputs.lines(connection, load, numbered=not lean, path=path),
+            timestamp=load.source.timestamp,
+            present=present,
+            says_record=load.source.record is None,
+            lenient=load.lenient or not load.fast,
+        )
+
+    whole = Path(load.readable)
+    plain = load.spooled or (load.portion and load.portion.compression == "none")
+    days = files.days(whole) if lean and load.large and plain else []
+    if not days:
+        return copy(connection, load, contract, given())
+    rows = 0
+    for number, (start, end) in enumerate(days):
+        with files.part(whole, start, end, load.folder / "part") as path:
+            rows += copy_day(connection, load, contract, given(path), f"part-{number}")
+    return rows
 
 
 def _says_other(connection: DuckDBPyConnection, load: Load, contract: Contract) -> bool:
@@ -124,6 +141,6 @@ def _stage_mixed(connection: DuckDBPyConnection, load: Load) -> None:
         these = raw.kinds(inputs.lines(connection, load, numbered=not load.fast or contract is JOB))
         mine = f"SELECT line, raw FROM ({these}) WHERE record = {literal(contract.record)}"
         load.rows += copy(
-            connection, load, contract, raw.native_objects(contract, mine, timestamp=load.source.timestamp)
+            connection, load, contract, objects.native_objects(contract, mine, timestamp=load.source.timestamp)
         )
     _refuse_others(connection, kinds, present)

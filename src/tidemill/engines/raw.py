@@ -10,10 +10,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tidemill.engines.quoting import identifier, literal, literals
+from tidemill.engines.quoting import identifier, literal
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from duckdb import DuckDBPyConnection
 
@@ -21,26 +21,37 @@ if TYPE_CHECKING:
 
 DELIMITER: Final = "\x01"
 """Cannot occur in JSON text: a line that holds it is not JSON, and never reaches this reader."""
+NO_TEXT: Final = "no line is this text"
+"""With a text of its own for NULL the reader tells an empty line from one that holds only the delimiter."""
 MAX_LINE_BYTES: Final = 16 << 20
 
-SAMPLE: Final = 10_000
-"""How many records are looked at to tell which columns a file has."""
-_NO_OBJECT = "CASE WHEN starts_with(raw, '{') THEN false ELSE NOT starts_with(ltrim(raw, ' \t\r\n'), '{') END"
 
 _BLANK = "(raw IS NULL OR (raw < '!' AND trim(raw, ' \t\r') = ''))"
 
 
-def lines(path: str, *, offset: int = 0, compression: str = "none", long: bool = False, numbered: bool = True) -> str:
-    """The select of (line, raw) over a file's lines, blank ones left out; without `numbered` line is NULL.
-
-    Numbering makes the reader single-threaded, so the fast path does without and asks again for the few it needs.
-    """
-    limit = f", max_line_size={MAX_LINE_BYTES + 1}" if long else ""
-    line = f"row_number() OVER () + {offset}" if numbered else "NULL::BIGINT"
+def lines(path: str, *, offset: int = 0, compression: str = "none", long: bool = False) -> str:
+    """The select of (line, raw) over a file's lines, blank ones left out; counting them takes one thread."""
     return (
-        f"SELECT * FROM (SELECT {line} AS line, raw FROM read_csv({literal(path)}, columns={{'raw': 'VARCHAR'}}, "
-        f"delim={literal(DELIMITER)}, quote='', escape='', header=false, auto_detect=false, "
-        f"compression={literal(compression)}{limit})) WHERE NOT {_BLANK}"
+        f"SELECT * FROM (SELECT row_number() OVER () + {offset} AS line, raw "
+        f"FROM {_text_lines(path, compression=compression, long=long)}) WHERE NOT {_BLANK}"
+    )
+
+
+def unnumbered(path: str, *, compression: str = "none", long: bool = False, lenient: bool = True) -> str:
+    """The same with NULL for line: empty lines are passed over, one that holds the delimiter fails the query.
+
+    Lines of blanks alone are left out, too, if it is `lenient`.
+    """
+    rows = _text_lines(path, compression=compression, long=long, null=NO_TEXT)
+    raw = f"SELECT NULL::BIGINT AS line, coalesce(raw, {literal(NO_TEXT)}) AS raw FROM {rows}"
+    return f"SELECT * FROM ({raw}) WHERE NOT {_BLANK}" if lenient else raw
+
+
+def _text_lines(path: str, *, compression: str, long: bool, null: str = "") -> str:
+    limit = f", max_line_size={MAX_LINE_BYTES + 1}" if long else ""
+    return (
+        f"read_csv({literal(path)}, columns={{'raw': 'VARCHAR'}}, delim={literal(DELIMITER)}, quote='', escape='', "
+        f"nullstr={literal(null)}, header=false, auto_detect=false, compression={literal(compression)}{limit})"
     )
 
 
@@ -60,6 +71,14 @@ def texts(connection: DuckDBPyConnection, rows: str) -> str:
     """The select of (line, raw) over a relation that is already so, kept for more than one reading."""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE document AS {rows}")
     return "SELECT line, raw FROM document"
+
+
+@dataclass(frozen=True)
+class Given:
+    """What `contract.checked` reads, and which columns it gives as numbers, too."""
+
+    select: str
+    parsed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -215,74 +234,17 @@ def kinds(numbered: str) -> str:
     )
 
 
-def native_objects(
-    contract: Contract,
-    numbered: str,
-    *,
-    timestamp: str | None,
-    present: Collection[str] | None = None,
-    says_record: bool = False,
-    lenient: bool = True,
-) -> str:
-    """Native JSON objects as what `contract.checked` reads: a text column for each of the contract's columns.
-
-    The fields that no column takes become `attributes`; whether there are any is told by counting keys. Only the
-    columns that are `present` are looked for, if that is given: a field of another column then lands in `attributes`.
-    With `says_record` each must say which record it is. One that is not JSON fails the query unless `lenient`.
-    """
-    columns = [name for name in contract.names if present is None or name in present]
-    names = (*columns, "attributes", "record")
-    shape = json.dumps(dict.fromkeys(names, "VARCHAR"))
-    taken = " + ".join(f"CAST(object.{identifier(name)} IS NOT NULL AS UTINYINT)" for name in names)
-    others = f"json_merge_patch(raw, {literal(json.dumps(dict.fromkeys(names)))})"
-    given = "object.attributes"
-    attributes = (
-        f"CASE WHEN object IS NULL OR {_NO_OBJECT} THEN NULL "
-        f"WHEN len(json_keys(raw)) = {taken} THEN {given} "
-        f"WHEN {given} IS NULL THEN CAST({others} AS VARCHAR) "
-        f"WHEN coalesce(TRY(json_type({given})), '') <> 'OBJECT' THEN {given} "
-        f"ELSE CAST(json_merge_patch({given}, {others}) AS VARCHAR) END"
-    )
-    values = {name: f"object.{identifier(name)}" if name in columns else "NULL::VARCHAR" for name in contract.names}
-    selected = ", ".join(
-        f"{_default(contract, name, value, timestamp)} AS {identifier(name)}" for name, value in values.items()
-    )
-    other = f"object.record {'IS DISTINCT FROM' if says_record else '<>'} {literal(contract.record)}"
-    problem = (
-        f"CASE WHEN object IS NULL AND NOT json_valid(raw) THEN 'not JSON' WHEN {_NO_OBJECT} THEN 'not an object' "
-        f"WHEN {other} THEN {literal(not_of(contract))} END"
-    )
-    parsed = f"json_transform(raw, {literal(shape)})"
-    return (
-        f"SELECT line, raw, {selected}, {attributes} AS attributes, {problem} AS problem, strlen(raw) AS raw_bytes "
-        f"FROM (SELECT line, raw, {f'TRY({parsed})' if lenient else parsed} AS object FROM ({numbered}))"
-    )
-
-
 def not_of(contract: Contract) -> str:
     """Why a record is refused that says it is another one."""
     return f"its record is not {contract.record}"
 
 
-def keys(numbered: str) -> str:
-    """The select of the keys that the first records have."""
-    first = f"SELECT raw FROM ({numbered}) LIMIT {SAMPLE}"
-    return f"SELECT DISTINCT unnest(TRY(json_keys(raw))) FROM ({first})"
-
-
-def overlooked(paths: Iterable[str], names: Iterable[str]) -> str:
-    """The select of a row for each staged record whose attributes hold a field that a column should have taken."""
-    rows = f"SELECT attributes FROM read_parquet({literals(paths)}, hive_partitioning=false, union_by_name=true)"
-    found = f"list_has_any(TRY(json_keys(attributes)), {literals(names)})"
-    return f"SELECT 1 FROM ({rows}) WHERE CASE WHEN attributes <> '{{}}' THEN {found} END LIMIT 1"
-
-
-def native_columns(contract: Contract, columns: Columns, *, timestamp: str | None) -> str:
+def native_columns(contract: Contract, columns: Columns, *, timestamp: str | None) -> Given:
     """The rows of a native CSV or Parquet file as what `contract.checked` reads."""
     taken = {*contract.names, "attributes", "record"}
     others = [name for name in columns.types if name not in taken]
     selected = ", ".join(
-        f"{_default(contract, name, columns.text(name), timestamp)} AS {identifier(name)}" for name in contract.names
+        f"{default(contract, name, columns.text(name), timestamp)} AS {identifier(name)}" for name in contract.names
     )
     rest = f"CAST(json_merge_patch('{{}}', {columns.members(others)}) AS VARCHAR)" if others else "NULL::VARCHAR"
     given = columns.text("attributes")
@@ -293,23 +255,24 @@ def native_columns(contract: Contract, columns: Columns, *, timestamp: str | Non
     )
     record = columns.text("record")
     problem = f"CASE WHEN {record} <> {literal(contract.record)} THEN {literal(not_of(contract))} END"
-    return (
+    return Given(
         f"SELECT line, NULL::VARCHAR AS raw, {selected}, {attributes} AS attributes, {problem} AS problem, "
         f"NULL::BIGINT AS raw_bytes FROM ({columns.select})"
     )
 
 
-def formatted(contract: Contract, select: str, types: Mapping[str, str], *, timestamp: str | None) -> str:
+def formatted(contract: Contract, select: str, types: Mapping[str, str], *, timestamp: str | None) -> Given:
     """A format's result as what `contract.checked` reads."""
     text = {name: as_text(identifier(name), kind) for name, kind in types.items()}
     selected = ", ".join(
-        f"{_default(contract, name, text.get(name, 'NULL::VARCHAR'), timestamp)} AS {identifier(name)}"
+        f"{default(contract, name, text.get(name, 'NULL::VARCHAR'), timestamp)} AS {identifier(name)}"
         for name in (*contract.names, "attributes")
     )
     unknown = "NULL::VARCHAR AS problem, NULL::BIGINT AS raw_bytes"
-    return f"SELECT line, NULL::VARCHAR AS raw, {selected}, {unknown} FROM ({select})"
+    return Given(f"SELECT line, NULL::VARCHAR AS raw, {selected}, {unknown} FROM ({select})")
 
 
-def _default(contract: Contract, name: str, value: str, timestamp: str | None) -> str:
+def default(contract: Contract, name: str, value: str, timestamp: str | None) -> str:
+    """A column's value, or the source's fixed timestamp where a record has none."""
     fixed = timestamp is not None and name == "timestamp" == contract.day_of
     return f"coalesce({value}, {literal(timestamp)})" if fixed else value

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tidemill.engines.checking import PARQUET
 from tidemill.engines.contract import derived_id
 from tidemill.engines.quoting import identifier, literal, literals
 from tidemill.engines.relations import nothing
@@ -215,9 +216,7 @@ def forget(connection: DuckDBPyConnection) -> None:
 def write_days(connection: DuckDBPyConnection, select: str, folder: Path) -> dict[str, str]:
     """Write the rows of a select as Parquet by their day; returns each file's day."""
     folder.mkdir(parents=True)
-    connection.execute(
-        f"COPY ({select}) TO {literal(folder)} (FORMAT parquet, PARTITION_BY (day), OVERWRITE_OR_IGNORE)"
-    )
+    connection.execute(f"COPY ({select}) TO {literal(folder)} ({PARQUET}, PARTITION_BY (day), OVERWRITE_OR_IGNORE)")
     return {str(path): path.parent.name.removeprefix("day=") for path in sorted(folder.rglob("*.parquet"))}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from tidemill.engines import contract as contract_sql
-from tidemill.engines import inputs, raw, settle
+from tidemill.engines import inputs, objects, raw, settle
 from tidemill.engines.mapped import format_fault, stage_format
 from tidemill.engines.native import stage_native
 from tidemill.engines.quoting import literal, literals
@@ -160,10 +160,16 @@ def relocate(connection: DuckDBPyConnection, load: Load, contract: Contract, ids
     lines = inputs.numbered(connection, load)
     own_id = "CASE WHEN json_valid(raw) THEN json_extract_string(raw, '$.id') END"
     mine = f"SELECT line, raw FROM ({lines}) WHERE {own_id} IN (SELECT unnest({literals(ids)}))"
-    given = raw.native_objects(contract, mine, timestamp=load.source.timestamp)
+    given = objects.native_objects(contract, mine, timestamp=load.source.timestamp)
     source = load.source
     select = contract_sql.checked(
-        contract, given, source=source.name, load_id=load.load_id, timezone=source.timezone, id_prefix=source.id_prefix
+        contract,
+        given.select,
+        source=source.name,
+        load_id=load.load_id,
+        timezone=source.timezone,
+        id_prefix=source.id_prefix,
+        parsed=given.parsed,
     )
     return f"SELECT load_id, day, id, {settle.content(contract)} AS content, line FROM ({select}) WHERE refusal IS NULL"
 

@@ -14,6 +14,7 @@ import os
 import re
 import time
 import urllib.parse
+from bisect import bisect
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 _DAY: Final = re.compile(rb'"timestamp"\s*:\s*"(\d{4}-\d\d-\d\d)')
 CHUNK: Final = 8 << 20
 FEW_CHUNKS: Final = 4
+FAR_ENOUGH: Final = 1 << 16
+"""A line that says its day stands within so many bytes."""
+SMALL_DAY: Final = 16 << 20
+"""Days of fewer bytes are told apart when they are written."""
 MAX_DOCUMENT_BYTES: Final = 64 << 20
 MAX_RAW_BYTES: Final = 1 << 20
 """How much of a refused text is kept."""
@@ -244,15 +249,49 @@ def _last_line(file: IO[bytes], size: int) -> int:
     return 0
 
 
-def one_day(portion: Portion) -> bool:
-    """Whether the first and the last record of a file of JSON lines are of one day: then the others may be, too."""
-    if portion.compression != "none":
-        return False
-    with portion.path.open("rb") as file:
-        first = _DAY.search(file.read(1 << 16))
-        file.seek(max(0, portion.end - (1 << 16)))
-        last = _DAY.findall(file.read(1 << 16))
-    return bool(first and last and first[1] == last[-1])
+def days(path: Path) -> list[tuple[int, int]]:
+    """From where to where the lines of each day stand in a file of JSON lines, if it is in the order of time.
+
+    Told by looking for the bytes at which a day begins: a file out of order has days in the wrong place, too. Empty
+    when that cannot be told, or when a day would be small.
+    """
+    size = path.stat().st_size
+    found: list[tuple[int, int]] = []
+    with path.open("rb") as file:
+        last = _day_after(file, max(0, size - FAR_ENOUGH))
+        start, day = 0, _day_after(file, 0)[1]
+        while day and last[1] and day < last[1]:
+            known: str = day
+            end, day = _day_after(
+                file, bisect(range(size), known, lo=start, key=lambda at: _day_after(file, at)[1] or last[1] or known)
+            )
+            found.append((start, end))
+            start = end
+    found.append((start, size))
+    return found if day and size / len(found) >= SMALL_DAY else []
+
+
+def _day_after(file: IO[bytes], offset: int) -> tuple[int, str | None]:
+    """Where the first line at or after an offset begins, and the day that it says."""
+    begin = offset - 1 if offset else 0
+    file.seek(begin)
+    text = file.read(FAR_ENOUGH)
+    start = text.find(b"\n") + 1 if offset else 0
+    match = _DAY.search(text, start)
+    return begin + start, match[1].decode() if match else None
+
+
+@contextmanager
+def part(path: Path, start: int, end: int, beside: Path) -> Iterator[Path]:
+    """A part of a file as a file of its own, for as long as it is needed; the file itself if that is all of it."""
+    if (start, end) == (0, path.stat().st_size):
+        yield path
+        return
+    with path.open("rb") as file, beside.open("wb") as copy:
+        while start < end and (sent := os.sendfile(copy.fileno(), file.fileno(), start, min(CHUNK, end - start))):
+            start += sent
+    yield beside
+    beside.unlink()
 
 
 def _digests(file: IO[bytes], head: Seen | None, end: int) -> tuple[str, str, int]:
