@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from itertools import permutations
 from typing import TYPE_CHECKING
@@ -626,3 +627,19 @@ class TestLarge:
         assert home.query("SELECT id, attributes FROM events WHERE model = 'late'") == [{"id": "m", "attributes": "{}"}]
         again = home.put("b.jsonl", "\n".join([lines[0], *map(json.dumps, (event(), event(), event()))]))
         assert home.ingest(again, record="event") == {"records_read": 4, "accepted": 1, "duplicates": 3}
+
+    @pytest.mark.parametrize("ordered", [True, False], ids=["in order", "out of order"])
+    def test_a_large_file_of_many_days_is_loaded_by_day(self, home: Lake, *, ordered: bool) -> None:
+        """Where a day begins is looked for; a record that stands elsewhere finds its day all the same."""
+        days = [f"2026-02-{10 + n // 1_000}" for n in range(3_000)]
+        if not ordered:
+            days[5], days[1_500], days[2_999] = "2026-02-12", "2026-03-01", "2026-02-10"
+        lines = [json.dumps(event(id=str(n), timestamp=f"{day}T10:00:00Z", text=FILLER)) for n, day in enumerate(days)]
+        lines[2_000] = lines[2_000].replace("T10:00:00Z", "T99")
+        path = home.put("a.jsonl", "\n".join(lines) + "\n")
+        assert (len(files.days(path)) == 3) is ordered
+        assert home.ingest(path, record="event") == {"records_read": 3_000, "accepted": 2_999, "quarantined": 1}
+        assert home.refusals() == [(2_001, "timestamp", "not a timestamp")]
+        found = home.query("SELECT timestamp::DATE::VARCHAR AS day, count(*) AS events FROM events GROUP BY ALL")
+        expected = Counter(days[:2_000] + days[2_001:])
+        assert {row["day"]: row["events"] for row in found} == expected

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import Lake, event, metric
+from tests.conftest import Lake, event, job, metric
 from tidemill.errors import SourceError
 from tidemill.sources import files
 
@@ -210,6 +210,8 @@ class TestJsonLines:
             (b"\x00", "not JSON", "\x00"),
             (b'{"type": "a\x00b"}', "not JSON", '{"type": "a\x00b"}'),
             (b'{"type": "a\x01b"}', "not JSON", '{"type": "a\x01b"}'),
+            (b"\x01", "not JSON", "\x01"),
+            (b"{}\x01", "not JSON", "{}\x01"),
             (b"a\rb", "not JSON", "a\rb"),
             (b'{"type": "\\ud800"}', "not JSON", '{"type": "\\ud800"}'),
         ],
@@ -221,6 +223,15 @@ class TestJsonLines:
         assert home.ingest(path, record="event") == {"records_read": 4, "accepted": 2, "quarantined": 2}
         assert refused(home) == [(2, "not JSON"), (3, reason)]
         assert home.column("SELECT raw FROM held ORDER BY line") == ["broken", kept]
+
+    @pytest.mark.parametrize("how", ["event", "job", "mixed", "format"])
+    def test_no_line_is_taken_for_a_blank_one(self, home: Lake, how: str) -> None:
+        """A line that only holds the byte that the reader takes for a delimiter is a record, however it is read."""
+        line = json.dumps(job() if how == "job" else event(record="event"))
+        path = home.put("a.jsonl.gz", f"{line}\n\x01\n")
+        form = home.put("my.sql", "-- record: event\nSELECT line, timestamp, type FROM raw")
+        options = {"mixed": {}, "format": {"format": str(form)}}.get(how, {"record": how})
+        assert home.ingest(path, **options) == {"records_read": 2, "accepted": 1, "quarantined": 1}
 
     def test_line_ends_may_be_mixed(self, home: Lake) -> None:
         """Lines may end in either way, and a carriage return within JSON is white space."""

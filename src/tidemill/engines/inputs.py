@@ -43,6 +43,9 @@ def lines(connection: DuckDBPyConnection, load: Load, *, numbered: bool, path: P
         return raw.unnumbered(
             str(path or load.readable), compression=compression, long=load.spooled, lenient=load.lenient
         )
+    if not load.spooled and not load.looked_over:
+        connection.execute(raw.look_over(load.readable, compression=compression))
+        load.looked_over = True
     return raw.lines(load.readable, offset=load.portion.first_line, compression=compression, long=load.spooled)
 
 

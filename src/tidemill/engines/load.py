@@ -44,6 +44,7 @@ class Load:
     lenient: bool = False
     readable: str = ""
     spooled: bool = False
+    looked_over: bool = False
     records_read: int = 0
     expanded: int = 0
     ignored: int = 0

@@ -47,6 +47,11 @@ def unnumbered(path: str, *, compression: str = "none", long: bool = False, leni
     return f"SELECT * FROM ({raw}) WHERE NOT {_BLANK}" if lenient else raw
 
 
+def look_over(path: str, *, compression: str) -> str:
+    """A query that fails where a line ends in the delimiter, which `lines` would drop."""
+    return f"SELECT count(*) FROM {_text_lines(path, compression=compression, long=False, null=NO_TEXT)}"
+
+
 def _text_lines(path: str, *, compression: str, long: bool, null: str = "") -> str:
     limit = f", max_line_size={MAX_LINE_BYTES + 1}" if long else ""
     return (
