@@ -311,7 +311,6 @@ class TestAgain:
         assert [len(report.failures) for report in reports] == [0, 1]
         assert [row[2] for row in mapped.lake.refusals()] == ["unknown job"]
 
-    @pytest.mark.xfail(strict=True, reason="the quarantine keeps a row as JSON, and a format over it reads text only")
     def test_an_unknown_job_of_a_typed_column_is_mapped_again(self, mapped: Mapped) -> None:
         """A format that computes with a Parquet file's integers can be fed its refused rows, too."""
         target = io.BytesIO()
@@ -322,7 +321,6 @@ class TestAgain:
         path = mapped.lake.write("b.jsonl", {"job_id": "j", "status": "queued", "created_at": "2026-02-10"})
         assert mapped.lake.ingest(path, record="job") == {"records_read": 2, "accepted": 2}
 
-    @pytest.mark.xfail(strict=True, reason="what left the quarantine is known by load and line, not by record")
     def test_one_of_two_records_of_a_line_leaves_the_quarantine_alone(self, mapped: Mapped) -> None:
         """When a line gave a job that waited and an event that is refused for good, only the event stays."""
         sql = f"{self.JOBS}-- record: event\nSELECT line, born AS timestamp, 'x' AS type FROM raw"

@@ -369,7 +369,6 @@ class TestJobs:
         assert home.column("SELECT status FROM jobs ORDER BY observed_at") == ["queued", "running", "completed"]
         assert home.refusals() == []
 
-    @pytest.mark.xfail(strict=True, reason="a retry knows the settings of configured sources, not a load's --timezone")
     def test_an_observation_that_waits_keeps_the_timezone_of_its_load(self, home: Lake) -> None:
         """A naive time means the same whether its record was accepted at once or had to wait."""
         ended = {"job_id": "j1", "status": "failed", "completed_at": "2026-02-10 13:30:00"}

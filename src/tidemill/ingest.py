@@ -258,7 +258,7 @@ def sources(
 
 def _with(source: Source, values: dict[str, str]) -> Source:
     try:
-        return Source(**(source.model_dump() | values))
+        return source.given_besides(values)
     except ValidationError as error:
         fault = error.errors()[0]
         raise UsageError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error

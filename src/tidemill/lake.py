@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tidemill.errors import LakeError
-from tidemill.records import CONTRACTS, LEDGER, QUARANTINE, RELEASED
+from tidemill.records import CONTRACTS, LOADS, QUARANTINE, RELEASED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     **{contract.table: contract.stored for contract in CONTRACTS.values()},
     "quarantine": QUARANTINE,
     "released": RELEASED,
-    "loads": LEDGER,
+    "loads": LOADS,
 }
 """Every table of the lake with its columns, in the order in which a commit writes them."""
 

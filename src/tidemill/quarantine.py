@@ -55,6 +55,7 @@ def retry(home: Home, settings: Settings, *, reason: str | None = None) -> list[
 def _load(home: Home, settings: Settings, connection: DuckDBPyConnection, group: retrying.Group) -> Load:
     form = formats.load(group.format, home.path)
     known = settings.sources.get(group.source) or Source(name=group.source, path=[group.uri])
+    known = known.given_besides(group.settings)
     if form.native and not known.record:
         known = known.model_copy(update={"record": group.record})
     digest, size = retrying.content(connection, group)
@@ -69,5 +70,6 @@ def _load(home: Home, settings: Settings, connection: DuckDBPyConnection, group:
         parts=path_parts(Path(group.uri), form.path_parts),
         kind="retry",
         texts=group.texts,
+        types=group.types,
         origin=group.select,
     )

@@ -172,6 +172,9 @@ LEDGER: Final = {
 }
 """`lake.loads`: one row a load; records_read + expanded = accepted + duplicates + quarantined + ignored."""
 
+LOADS: Final = LEDGER | {"given": "VARCHAR"}
+"""What the lake keeps of a load: the ledger, and as JSON what a retry must know of it."""
+
 QUARANTINE: Final = {
     "load_id": "VARCHAR",
     "source": "VARCHAR",
@@ -184,8 +187,8 @@ QUARANTINE: Final = {
 }
 """`lake.quarantine`: one row a refused record, with its reason and its whole text."""
 
-RELEASED: Final = {"load_id": "VARCHAR", "of_load_id": "VARCHAR", "line": "BIGINT"}
-"""Which lines of which loads left the quarantine, and by which retry."""
+RELEASED: Final = {"load_id": "VARCHAR", "of_load_id": "VARCHAR", "line": "BIGINT", "record": "VARCHAR"}
+"""Which records of which lines and loads left the quarantine, and by which retry."""
 
 STATUSES: Final = {
     "pending": "pending",

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tidemill.errors import SettingsError, UsageError
@@ -60,6 +60,22 @@ class Source(BaseModel):
     timezone: Timezone = "UTC"
     timestamp: str | None = None
     id_prefix: str = ""
+    _given: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The settings that were given for one ingest alone, instead of the configured ones."""
+        return self._given
+
+    def given_besides(self, values: dict[str, str]) -> Source:
+        """The source with some settings given instead of its own.
+
+        Raises:
+            ValidationError: one is not what that setting may be.
+        """
+        source = Source(**(self.model_dump() | values))
+        source._given.update(self._given | values)
+        return source
 
 
 class Windows(BaseModel):

@@ -37,6 +37,7 @@ class Load:
     folder: Path
     portion: Portion | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=dict)
     kind: str = "ingest"
     texts: str = ""
     origin: str = ""

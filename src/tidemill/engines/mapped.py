@@ -28,10 +28,12 @@ def stage_format(connection: DuckDBPyConnection, load: Load) -> None:
     """Stage what each of a format's selects gives, and count the raw records that gave many rows, or none."""
     parts = load.parts
     columns = inputs.columns(connection, load) if load.layout in {Layout.CSV, Layout.PARQUET} else None
+    if load.layout is Layout.PARQUET and columns:
+        load.types = columns.types
     lines = "" if columns else inputs.lines(connection, load, numbered=True)
     for record, select in load.format.selects.items():
         wanted = [name for name in fields(select) if name not in parts] if not columns else []
-        base = columns.select if columns else raw.fields(lines, wanted)
+        base = columns.select if columns else raw.cast(raw.fields(lines, wanted), wanted, load.types)
         constants = "".join(f", {literal(value)} AS {identifier(name)}" for name, value in parts.items())
         connection.execute(f"CREATE OR REPLACE TEMP VIEW raw AS SELECT *{constants} FROM ({base})")
         types = _bind_mapped(connection, load, record, select)

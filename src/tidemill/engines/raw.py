@@ -218,6 +218,17 @@ def fields(numbered: str, names: Iterable[str]) -> str:
     )
 
 
+def cast(rows: str, names: Iterable[str], types: Mapping[str, str]) -> str:
+    """Texts as the types that they had in a Parquet file."""
+    values = {
+        name: f"CAST({identifier(name)} AS JSON)" if _is_nested(types[name]) else identifier(name)
+        for name in names
+        if name in types
+    }
+    replaced = ", ".join(f"CAST({value} AS {types[name]}) AS {identifier(name)}" for name, value in values.items())
+    return f"SELECT * REPLACE ({replaced}) FROM ({rows})" if replaced else rows
+
+
 def _problem(raw: str) -> str:
     return (
         f"CASE WHEN NOT json_valid({raw}) THEN 'not JSON' "

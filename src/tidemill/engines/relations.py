@@ -177,11 +177,12 @@ def held(quarantine: Sequence[str], released: Sequence[str], loads: Sequence[str
     """The quarantine's rows that no retry has taken, with their load's format; None when it is empty."""
     if not quarantine:
         return None
-    gone = f"SELECT of_load_id, line FROM read_parquet({literals(released)})" if released else nothing(RELEASED)
+    gone = f"FROM read_parquet({literals(released)})" if released else nothing(RELEASED)
     return (
-        f"SELECT q.*, l.format FROM read_parquet({literals(quarantine)}) q "
+        f"SELECT q.*, l.format, l.given FROM read_parquet({literals(quarantine)}) q "
         f"JOIN read_parquet({literals(loads)}) l ON l.load_id = q.load_id "
-        f"ANTI JOIN ({gone}) g ON g.of_load_id = q.load_id AND g.line IS NOT DISTINCT FROM q.line"
+        f"ANTI JOIN ({gone}) g ON g.of_load_id = q.load_id AND g.line IS NOT DISTINCT FROM q.line "
+        "AND g.record IS NOT DISTINCT FROM q.record"
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tidemill.engines.quoting import literal
 
@@ -13,12 +14,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Group:
-    """Refused records of one source, format, record and uri: `select` has (line, raw, of_load_id, of_line)."""
+    """Refused records that are to be read alike: `select` has (line, raw, record, of_load_id, of_line).
+
+    `settings` are those that were given for their loads alone, `types` those of a Parquet file's columns.
+    """
 
     source: str
     format: str
     record: str | None
     uri: str
+    settings: dict[str, str]
+    types: dict[str, str]
     select: str
 
     @property
@@ -33,20 +39,21 @@ def groups(connection: DuckDBPyConnection, held: str, reason: str | None) -> lis
         f" AND reason = {literal(reason)}" if reason else ""
     )
     rows = f"SELECT * FROM ({held}) WHERE {wanted}"
-    found = connection.execute(f"SELECT DISTINCT source, format, record, uri FROM ({rows}) ORDER BY ALL").fetchall()
-    return [
-        Group(source, form, record, uri, _select(rows, source, form, record, uri))
-        for source, form, record, uri in found
-    ]
+    alike = connection.execute(f"SELECT DISTINCT source, format, record, uri, given FROM ({rows}) ORDER BY ALL")
+    names = [column[0] for column in alike.description or ()]
+    return [_group(rows, dict(zip(names, values, strict=True))) for values in alike.fetchall()]
 
 
-def _select(rows: str, source: str, form: str, record: str | None, uri: str) -> str:
-    same_record = f"record = {literal(record)}" if record else "record IS NULL"
-    mine = f"source = {literal(source)} AND format = {literal(form)} AND uri = {literal(uri)} AND {same_record}"
-    return (
-        "SELECT row_number() OVER (ORDER BY load_id, line) AS line, any_value(raw) AS raw, "
-        f"load_id AS of_load_id, line AS of_line FROM ({rows}) WHERE {mine} GROUP BY load_id, line"
+def _group(rows: str, alike: dict[str, Any]) -> Group:
+    mine = " AND ".join(
+        f"{name} IS NULL" if value is None else f"{name} = {literal(value)}" for name, value in alike.items()
     )
+    select = (
+        "SELECT row_number() OVER (ORDER BY load_id, line) AS line, any_value(raw) AS raw, record, "
+        f"load_id AS of_load_id, line AS of_line FROM ({rows}) WHERE {mine} GROUP BY load_id, line, record"
+    )
+    given = json.loads(alike.pop("given") or "{}")
+    return Group(**alike, **given, select=select)
 
 
 def content(connection: DuckDBPyConnection, group: Group) -> tuple[str, int]:

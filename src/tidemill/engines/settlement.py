@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from tidemill.engines import settle as sql
 from tidemill.engines.quoting import literal, literals
 from tidemill.engines.staging import kept_text, relocate
 from tidemill.lake import Addition, name_file
-from tidemill.records import CONTRACTS, EVENT, JOB, LEDGER, METRIC, QUARANTINE
+from tidemill.records import CONTRACTS, EVENT, JOB, LOADS, METRIC, QUARANTINE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -162,11 +163,13 @@ def _quarantine(connection: DuckDBPyConnection, loads: Sequence[Load], folder: P
 
 
 def _released(connection: DuckDBPyConnection, loads: Sequence[Load], folder: Path) -> list[Addition]:
-    """Which lines of the quarantine the retries took: those that they did not refuse again."""
+    """Which records of the quarantine the retries took: those that they did not refuse again."""
     selects = [
-        f"""SELECT {literal(load.load_id)} AS load_id, of_load_id, of_line AS line FROM ({load.origin})
-        WHERE line NOT IN (SELECT line FROM read_parquet({literal(load.folder / "refused.parquet")}))
-          AND line NOT IN (SELECT line FROM late_refusals WHERE load_id = {literal(load.load_id)})"""
+        f"""SELECT {literal(load.load_id)} AS load_id, of_load_id, of_line AS line, o.record FROM ({load.origin}) o
+        ANTI JOIN (
+            SELECT line, record FROM read_parquet({literal(load.folder / "refused.parquet")})
+            UNION ALL SELECT line, record FROM late_refusals WHERE load_id = {literal(load.load_id)}) r
+        ON r.line = o.line AND coalesce(r.record = o.record, true)"""
         for load in loads
     ]
     target = folder / "released.parquet"
@@ -211,15 +214,16 @@ def _ledger(
             "last_timestamp": last,
             "started_at": load.started_at,
             "finished_at": datetime.now(UTC),
+            "given": json.dumps({"settings": load.source.given, "types": dict(load.types)}),
         }
         ledger.append(values)
     return ledger
 
 
 def _ledger_file(connection: DuckDBPyConnection, ledger: Sequence[dict[str, object]], folder: Path) -> list[Addition]:
-    columns = ", ".join(f"{name} {kind}" for name, kind in LEDGER.items())
+    columns = ", ".join(f"{name} {kind}" for name, kind in LOADS.items())
     connection.execute(f"CREATE OR REPLACE TEMP TABLE ledger ({columns})")
-    marks = ", ".join("?" for _ in LEDGER)
+    marks = ", ".join("?" for _ in LOADS)
     connection.executemany(f"INSERT INTO ledger VALUES ({marks})", [list(row.values()) for row in ledger])
     target = folder / "loads.parquet"
     connection.execute(f"COPY ledger TO {literal(target)} (FORMAT parquet)")

@@ -9,6 +9,7 @@ import duckdb
 from tidemill import catalog, lake
 from tidemill.engines import relations
 from tidemill.engines.quoting import identifier, literal
+from tidemill.records import LEDGER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +61,8 @@ def write_catalog(folder: Path, records: Snapshot) -> None:
         database.execute("CREATE SCHEMA lake")
         for table, columns in lake.TABLES.items():
             if table != "released":
-                database.execute(f"CREATE VIEW lake.{identifier(table)} AS {_rows(records, table, columns)}")
+                shown = LEDGER if table == "loads" else columns
+                database.execute(f"CREATE VIEW lake.{identifier(table)} AS {_rows(records, table, shown)}")
         database.execute("COMMIT")
     path.chmod(0o444)
 
