@@ -37,7 +37,15 @@ END;
 
 
 def instant(text: str, timezone: str) -> str:
-    """A text as TIMESTAMP WITH TIME ZONE, NULL when it is none: an offset is honoured, a naive time is local."""
+    """A text as TIMESTAMP WITH TIME ZONE, NULL when it is none: an offset is honoured, a naive time is local.
+
+    The engine also takes words like epoch, and offsets of days.
+    """
+    far_off = f"NOT ends_with({text}, 'Z') AND regexp_matches({text}, ':\\d.*[+-](1[5-9]|[2-9]\\d)[\\d:]*$')"
+    return f"CASE WHEN ltrim({text}) < ':' AND NOT ({far_off}) THEN {_instant(text, timezone)} END"
+
+
+def _instant(text: str, timezone: str) -> str:
     aware = f"TRY_CAST({text} AS TIMESTAMPTZ)"
     offset = f"regexp_replace({text}, '\\s*([+-]\\d\\d):?(\\d\\d)$', '\\1:\\2')"
     tidy = f"upper(replace({offset}, ',', '.'))"  # what RFC 3339 and ISO 8601 also allow
