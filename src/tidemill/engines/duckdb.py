@@ -49,6 +49,7 @@ CREATE OR REPLACE TEMP MACRO latency_bucket(ms) AS
 
 _ORDER: Final = """
 CREATE OR REPLACE TEMP MACRO earliest(x, t) AS arg_min(x, struct_pack(t := t, x := x));
+CREATE OR REPLACE TEMP MACRO latest(x, t, id := NULL) AS arg_max(x, struct_pack(t := t, id := id, x := x));
 CREATE OR REPLACE TEMP MACRO ordered_list(x, t, id) AS list(x ORDER BY t, id, x);
 CREATE OR REPLACE TEMP MACRO ordered_first(x, t, id) AS ordered_list(x, t, id)[1];
 CREATE OR REPLACE TEMP MACRO ordered_last(x, t, id) AS ordered_list(x, t, id)[-1];
@@ -130,9 +131,17 @@ def run(
     Raises:
         duckdb.Error: the select is not one, or needs a parameter or a relation that is not there.
     """
-    (statement,) = connection.extract_statements(select)
-    named = {name: value for name, value in (parameters or {}).items() if name in statement.named_parameters}
-    return connection.sql(select, params=named)
+    return connection.sql(select, params=named(connection, select, parameters or {}))
+
+
+def named(connection: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object]) -> dict[str, object]:
+    """Of some parameters those that a query names: DuckDB takes no others.
+
+    Raises:
+        duckdb.Error: the query is not one statement.
+    """
+    (statement,) = connection.extract_statements(query)
+    return {name: value for name, value in parameters.items() if name in statement.named_parameters}
 
 
 def _check_timezone(name: str) -> None:
