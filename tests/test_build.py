@@ -193,6 +193,41 @@ def test_new_prices_rebuild_what_reads_them(tmp_path: Path) -> None:
     assert rows(mill, "SELECT estimated_cost_usd, unpriced_requests FROM llm_hourly") == [(3.0, 0)]
 
 
+def test_another_setting_rebuilds_the_tables_that_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And those above them, of every kind of partition, but no others; a comment or a text names nothing."""
+    folder = tmp_path / "tables"
+    by_day = ["partition: day", "sort: day"]
+    day = {"day": "local_day(timestamp)"}
+    events = {"events": "count(*)"}
+    write_table(folder, "slow", by_day, day | {"slow": "count(*) FILTER (WHERE duration_ms > $short_max)"}, COUNTED)
+    write_table(folder, "days", [*by_day, "see $short_max"], day | {"word": "'$short_max'"} | events, COUNTED)
+    write_table(folder, "above", ["partition: none", "sort: slow"], {"slow": "whole_sum(slow)"}, "FROM slow")
+    cost = {"cost": "CAST(count(*) * $cost_per_1k_tokens AS DOUBLE)"}
+    write_table(folder, "whole", ["partition: none", "sort: cost"], cost, "FROM slow")
+    ends = {"window_hours": "CAST($window_hours AS BIGINT)", "as_of": "$as_of"}
+    window = ["partition: window", "windows: 24h", "sort: window_hours"]
+    write_table(folder, "windows", window, ends | {"longest": "CAST($long_max AS DOUBLE)"}, "FROM whole")
+    other_tables(monkeypatch, folder)
+    calls = (event(f"{ms}", "2026-02-10T10:00:00Z", duration_ms=ms) for ms in (1, 2, 3, 4))
+    mill = home(tmp_path, *calls)
+    assert built(mill, as_of=AS_OF).keys() == {"slow", "days", "above", "whole", "windows"}
+    assert rows(mill, "SELECT slow, cost, longest FROM above, whole, windows") == [(2, 0.0001, 10.0)]
+    for setting, tables, found in (
+        ("functions.short_max = 1", {"slow", "above", "whole", "windows"}, (3, 0.0001, 10.0)),
+        ("functions.short_max = 1.0", set(), (3, 0.0001, 10.0)),
+        ("functions = {short_max = 1, long_max = 30}", {"windows"}, (3, 0.0001, 30.0)),
+        ("functions = {short_max = 1, long_max = 30, medium_max = 6}", set(), (3, 0.0001, 30.0)),
+        (
+            "functions = {short_max = 1, long_max = 30}\nknowledge.cost_per_1k_tokens = 2",
+            {"whole", "windows"},
+            (3, 2, 30),
+        ),
+    ):
+        write_settings(mill, setting)
+        assert built(mill, as_of=AS_OF).keys() == tables
+        assert rows(mill, "SELECT slow, cost, longest FROM above, whole, windows") == [found]
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [

@@ -27,6 +27,8 @@ _WINDOW = re.compile(r"[1-9]\d*[hd]")
 _COMMENT = re.compile(r"--[^\n]*")
 _READS = re.compile(r"\b(?:FROM|JOIN)\s+([A-Za-z_]\w*(?:(?:\s+[A-Za-z_]\w*){0,2}\s*,\s*[A-Za-z_]\w*)*)", re.IGNORECASE)
 _DEFINES = re.compile(r"\b([A-Za-z_]\w*)\s+AS\s+(?:NOT\s+)?(?:MATERIALIZED\s+)?\(", re.IGNORECASE)
+_TEXT = re.compile(r"'(?:[^']|'')*'")
+_PARAMETER = re.compile(r"\$([A-Za-z_]\w*)")
 _COLUMN = re.compile(r"^ {4}(?:.*?[\s.])?\"?([A-Za-z_]\w*)\"?,?\s*--\s*(.+?)\s*$", re.MULTILINE)
 
 
@@ -44,6 +46,7 @@ class Table:
     windows: tuple[int, ...]
     select: str
     reads: frozenset[str]
+    parameters: frozenset[str]
     comments: Mapping[str, str]
 
     @property
@@ -119,6 +122,7 @@ def _table(path: Path, names: frozenset[str]) -> Table:
         windows=tuple(_hours(path, part.strip()) for part in header.get("windows", "").split(",") if part.strip()),
         select=text,
         reads=frozenset(reads & (names | {*RECORD_RELATIONS, PRICES})),
+        parameters=frozenset(_PARAMETER.findall(_TEXT.sub("", plain))),
         comments=dict(_COLUMN.findall(text[text.rindex("\nSELECT") :] if "\nSELECT" in text else text)),
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidemill import catalog, clock
-from tidemill.engines import duckdb as engine
 from tidemill.engines import relations
 from tidemill.records import BY_TABLE
 from tidemill.stale import ALL, EMPTY
@@ -32,7 +31,8 @@ def write(build: Build, table: Table, work: Work, files: Files) -> tuple[Files, 
     if table.partition == "window":
         return _write_windows(build, table, work, files)
     _bind_tables(build, table)
-    name, count = relations.write(build.connection, relations.ordered(table.select, table.sort), build.folder, ALL)
+    select = relations.ordered(table.select, table.sort)
+    name, count = relations.write(build.connection, select, build.folder, ALL, build.settings.parameters)
     return {ALL: name}, {ALL: count}
 
 
@@ -60,7 +60,7 @@ def _write_month(
     if before:
         stays = f"{period} NOT IN {relations.dates((*periods, *gone))}"
         select = relations.merged(table.select, table.sort, str(build.file(table.name, before)), stays)
-    name, _ = relations.write(build.connection, select, build.folder, month)
+    name, _ = relations.write(build.connection, select, build.folder, month, build.settings.parameters)
     counts = relations.rows_by_period(build.connection, build.folder / name, period)
     return name, {value: counts.get(value, 0) for value in periods}
 
@@ -85,11 +85,9 @@ def _write_windows(build: Build, table: Table, work: Work, files: Files) -> tupl
             where = relations.in_window(BY_TABLE[kind].day_of, as_of=build.as_of.isoformat(), hours=hours)
             relations.bind_records(build.connection, kind, build.lake.paths(kind, days), where)
         _bind_tables(build, table)
-        result = engine.run(build.connection, table.select, {"window_hours": hours, "as_of": build.as_of})
-        build.connection.register("result", result.materialize().to_arrow_table())
-        select = relations.ordered("FROM result", table.sort)
-        found[value], rows[value] = relations.write(build.connection, select, build.folder, f"{hours:04}h")
-        build.connection.unregister("result")
+        parameters = build.settings.parameters | {"window_hours": hours, "as_of": build.as_of}
+        select = relations.ordered(table.select, table.sort)
+        found[value], rows[value] = relations.write(build.connection, select, build.folder, f"{hours:04}h", parameters)
     return found, rows
 
 

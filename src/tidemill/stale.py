@@ -123,7 +123,8 @@ def _marks(build: Build, table: Table) -> dict[str, Mark]:
 
 
 def _select_digest(build: Build, table: Table) -> str:
-    text = [table.select, engine.macros(build.settings.timezone), build.settings.timezone]
+    named = {name: value for name, value in build.settings.parameters.items() if name in table.parameters}
+    text = [table.select, engine.macros(build.settings.timezone), build.settings.timezone, named]
     if catalog.PRICES in table.reads:
         prices = build.home.prices
         text.append(prices.read_text(encoding="utf-8", errors="replace") if prices.is_file() else "")

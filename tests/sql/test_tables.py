@@ -2,8 +2,9 @@
 
 `tests/sql/tables/<family>/<table>.toml` holds `columns`, as the dictionary lists them (`stats(x)` and `pct(x)` for
 what they stand for); `empty`, the rows that come of nothing, where there are any; and `case`s: a sentence, the rows
-of `events`, `jobs`, `metrics`, `prices` or another table, and the expected rows in order. A column that an expected
-row leaves out is not compared; "NULL" is no value. Another table is built by its own select, and gets the case's rows.
+of `events`, `jobs`, `metrics`, `prices` or another table, and the expected rows in order; `parameters` holds the
+settings that are not the default. A column that an expected row leaves out is not compared; "NULL" is no value. Another
+table is built by its own select, and gets the case's rows.
 """
 
 from __future__ import annotations
@@ -21,10 +22,9 @@ import sqlglot
 
 from tidemill import records
 from tidemill.engines import duckdb as engine
+from tidemill.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 
@@ -50,12 +50,13 @@ TEXTS: Final = {
     for contract in records.CONTRACTS.values()
     for column in contract.columns
     if column.type in {records.Type.TEXT, records.Type.LABELS}
-}
+} | {"rule", "step", "workflow_status"}
 TYPES: Final = (
     (r"count_\w+", "BIGINT"),
     (r"day|week_start|month_start", "DATE"),
     (r"hour|as_of|\w+_at", "TIMESTAMP WITH TIME ZONE"),
-    (r"\w+_(ms|seconds|usd|rate|share|value)|\w+_per_\w+|increase", "DOUBLE"),
+    (r"\w+_(ms|seconds|usd|rate|share|value)|\w+_per_\w+|increase|step_hours", "DOUBLE"),
+    (r"success", "BOOLEAN"),
     ("|".join(TEXTS), "VARCHAR"),
     (r"\w+", "BIGINT"),
 )
@@ -72,6 +73,7 @@ class Case:
     timezone: str = "UTC"
     as_of: dt.datetime = DAY
     window_hours: int = 24
+    parameters: dict[str, float] = field(default_factory=dict)
     rows: dict[str, list[Row]] = field(default_factory=dict)
 
 
@@ -137,10 +139,16 @@ def insert(connection: DuckDBPyConnection, relation: str, rows: list[Row]) -> No
         connection.executemany(f'INSERT INTO "{relation}" ({", ".join(names)}) VALUES ({marks})', values)
 
 
-def bind(connection: DuckDBPyConnection, table: str, rows: Mapping[str, list[Row]], day: dt.date | None) -> None:
+def parameters_of(case: Case) -> dict[str, object]:
+    """What reaches the selects of a case: the settings by default, those of its own, and its window."""
+    window = {"window_hours": case.window_hours, "as_of": case.as_of}
+    return {**Settings().parameters, **case.parameters, **window}
+
+
+def bind(connection: DuckDBPyConnection, case: Case, table: str, day: dt.date | None) -> None:
     """Give a table's select the relations that it reads, cut to one local day if one is asked for."""
     for relation in relations_of(table):
-        given = rows.get(relation, [])
+        given = case.rows.get(relation, [])
         if relation in INPUTS:
             columns = ", ".join(f'"{name}" {sql}' for name, sql in INPUTS[relation].items())
             connection.execute(f"CREATE OR REPLACE TEMP TABLE all_{relation} ({columns})")
@@ -149,17 +157,17 @@ def bind(connection: DuckDBPyConnection, table: str, rows: Mapping[str, list[Row
             cut = f"WHERE local_day({INSTANT_OF[relation]}) = DATE '{day}'" if day and relation in INSTANT_OF else ""
             connection.execute(f"CREATE OR REPLACE TEMP VIEW {relation} AS FROM all_{relation} {cut}")
         else:
-            bind(connection, relation, rows, day)
-            connection.execute(f"CREATE OR REPLACE TEMP TABLE {relation} AS {SELECTS[relation].read_text('utf-8')}")
+            bind(connection, case, relation, day)
+            create = f"CREATE OR REPLACE TEMP TABLE {relation} AS {SELECTS[relation].read_text('utf-8')}"
+            connection.execute(create, engine.named(connection, create, parameters_of(case)))
             insert(connection, relation, given)
 
 
 def build(case: Case, connection: DuckDBPyConnection, day: dt.date | None = None) -> DuckDBPyRelation:
     """The table that comes of a case's rows, in the order of its header's sort."""
-    bind(connection, case.table, case.rows, day)
-    parameters = {"window_hours": case.window_hours, "as_of": case.as_of}
+    bind(connection, case, case.table, day)
     select = SELECTS[case.table].read_text("utf-8")
-    return engine.run(connection, select, parameters).order(", ".join(sort_of(case.table)))
+    return engine.run(connection, select, parameters_of(case)).order(", ".join(sort_of(case.table)))
 
 
 def rows_of(case: Case, day: dt.date | None = None) -> list[Row]:
@@ -207,7 +215,7 @@ def test_days_built_one_by_one_are_the_days_built_at_once(case: Case) -> None:
     if "-- partition: day" not in SELECTS[case.table].read_text("utf-8"):
         return
     connection = database(case.timezone)
-    bind(connection, case.table, case.rows, None)
+    bind(connection, case, case.table, None)
     (relation,) = relations_of(case.table) - {"prices"}
     found = connection.sql(f"SELECT DISTINCT local_day({INSTANT_OF[relation]}) FROM {relation}").fetchall()
     if len(found) > 1:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import duckdb
 
+from tidemill.engines.duckdb import named
 from tidemill.engines.quoting import identifier, literal, literals
 from tidemill.errors import UsageError
 from tidemill.records import BY_TABLE, JOB, RELEASED
@@ -135,13 +136,20 @@ def bind_table(
     bind(connection, name, f"SELECT * FROM ({published(paths)}) WHERE {where}")
 
 
-def write(connection: DuckDBPyConnection, select: str, folder: Path, period: str) -> tuple[str, int]:
+def write(
+    connection: DuckDBPyConnection,
+    select: str,
+    folder: Path,
+    period: str,
+    parameters: Mapping[str, object] | None = None,
+) -> tuple[str, int]:
     """Write a select's rows as Parquet, under a name that the content has earned; returns it, and how many rows.
 
     So no name is ever given to other bytes, and a file that is not whole has none.
     """
     beside = folder / f"{period}.parquet.part"
-    count = connection.execute(f"COPY ({select}) TO {literal(beside)} (FORMAT parquet)").fetchall()[0][0]
+    copy = f"COPY ({select}) TO {literal(beside)} (FORMAT parquet)"
+    count = connection.execute(copy, named(connection, copy, parameters or {})).fetchall()[0][0]
     with beside.open("rb") as file:
         name = f"{period}-{hashlib.file_digest(file, 'sha256').hexdigest()[:24]}.parquet"
     beside.chmod(0o444)
