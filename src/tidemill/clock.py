@@ -33,7 +33,7 @@ def lake_days(reporting_day: str, timezone: str) -> list[str]:
     zone = zoneinfo.ZoneInfo(timezone)
     first = datetime.combine(day, time.min, zone).astimezone(UTC).date()
     last = datetime.combine(day, time.max, zone).astimezone(UTC).date()
-    return _span(first, last)
+    return span(first, last)
 
 
 def periods(reporting_days: Iterable[str], partition: str) -> list[str]:
@@ -44,7 +44,7 @@ def periods(reporting_days: Iterable[str], partition: str) -> list[str]:
 def days(period: str, partition: str) -> list[str]:
     """The reporting days of a period."""
     first = date.fromisoformat(period)
-    return _span(first, _first(first + _BEYOND[partition], partition) - timedelta(days=1))
+    return span(first, _first(first + _BEYOND[partition], partition) - timedelta(days=1))
 
 
 def _first(day: date, partition: str) -> date:
@@ -55,8 +55,9 @@ def _first(day: date, partition: str) -> date:
 
 def window_days(as_of: datetime, hours: int) -> list[str]:
     """The UTC days that a window touches."""
-    return _span((as_of - timedelta(hours=hours)).astimezone(UTC).date(), as_of.astimezone(UTC).date())
+    return span((as_of - timedelta(hours=hours)).astimezone(UTC).date(), as_of.astimezone(UTC).date())
 
 
-def _span(first: date, last: date) -> list[str]:
+def span(first: date, last: date) -> list[str]:
+    """Every day from one to another."""
     return [str(first + timedelta(days=n)) for n in range((last - first).days + 1)]
