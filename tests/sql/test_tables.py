@@ -50,13 +50,13 @@ TEXTS: Final = {
     for contract in records.CONTRACTS.values()
     for column in contract.columns
     if column.type in {records.Type.TEXT, records.Type.LABELS}
-} | {"rule", "step", "workflow_status"}
+} | {"rule", "step", "workflow_status", "function", "source"}
 TYPES: Final = (
     (r"count_\w+", "BIGINT"),
     (r"day|week_start|month_start", "DATE"),
     (r"hour|as_of|\w+_at", "TIMESTAMP WITH TIME ZONE"),
     (r"\w+_(ms|seconds|usd|rate|share|value)|\w+_per_\w+|increase|step_hours", "DOUBLE"),
-    (r"success", "BOOLEAN"),
+    (r"(\w+_)?success", "BOOLEAN"),
     ("|".join(TEXTS), "VARCHAR"),
     (r"\w+", "BIGINT"),
 )
