@@ -57,12 +57,17 @@ def write_catalog(folder: Path, records: Snapshot) -> None:
             files = [str(file) for file in sorted((folder / table).iterdir())]
             database.execute(f"CREATE VIEW {identifier(table)} AS {relations.published(files)}")
             _comment(database, table)
-        database.execute("CREATE SCHEMA lake")
-        for table, columns in lake.TABLES.items():
-            if table != "released":
-                database.execute(f"CREATE VIEW lake.{identifier(table)} AS {_rows(records, table, columns)}")
+        bind_lake(database, records)
         database.execute("COMMIT")
     path.chmod(0o444)
+
+
+def bind_lake(database: duckdb.DuckDBPyConnection, records: Snapshot) -> None:
+    """Make the schema `lake`: a view of the ledger, of what was refused, and of every stored row of each record."""
+    database.execute("CREATE SCHEMA IF NOT EXISTS lake")
+    for table, columns in lake.TABLES.items():
+        if table != "released":
+            database.execute(f"CREATE OR REPLACE VIEW lake.{identifier(table)} AS {_rows(records, table, columns)}")
 
 
 def _rows(records: Snapshot, table: str, columns: Mapping[str, str]) -> str:
