@@ -72,7 +72,7 @@ def test_rows_of_several_days_give_what_their_sum_gives() -> None:
     chance = random.Random("days")  # noqa: S311 - a sample, no secret
     values = [chance.lognormvariate(3, 1) for _ in range(5_000)]
     whole = estimated(values, SHARES)
-    for days in (2, 30, 5_000):
+    for days in (2, 30, 500):
         assert estimated(values, SHARES, days=days) == whole
         assert estimated(values[::-1], SHARES, days=days) == whole
 
@@ -81,7 +81,7 @@ def test_percentiles_never_fall() -> None:
     """Of a higher share the estimate is as high or higher."""
     chance = random.Random("order")  # noqa: S311 - a sample, no secret
     values = [chance.paretovariate(0.5) for _ in range(500)]
-    found = estimated(values, [n / 200 for n in range(201)])
+    found = estimated(values, [n / 20 for n in range(21)])
     assert found == sorted(found)
 
 
