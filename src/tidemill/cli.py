@@ -208,16 +208,53 @@ def query(
 def show(
     context: typer.Context,
     table: Annotated[str, typer.Argument(help="The table's name.")],
+    since: Annotated[
+        str | None, typer.Option(metavar="36h|7d", help="Over the hours or days up to --as-of, of the lake's records.")
+    ] = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", metavar="TIME|latest", help="When --since ends; now, if not given.")
+    ] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="Over the lake's records from this time on.")
+    ] = None,
+    to: Annotated[str | None, typer.Option(metavar="TIME", help="And before this time; now, if not given.")] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="Only what equals that: of a window's records, or else of the table's rows. As often as needed.",
+        ),
+    ] = None,
     form: FormatOption = None,
     output: OutputOption = None,
 ) -> None:
-    """Show a table."""
-    from tidemill.engines.quoting import identifier
+    """Show a table as it is published, or the same select over a window of the lake's records."""
     from tidemill.output import write
+    from tidemill.windows import Asked
 
-    mill = _mill(context)
-    mill.path(table)
-    write(mill.sql(f"FROM {identifier(table)}"), form, output)
+    mill, filters = _mill(context), _filters(where or [])
+    asked = Asked(since=since, as_of=as_of, from_=from_, to=to)
+    if not asked:
+        write(mill.published(table, filters), form, output)
+        return
+    shown = mill.over(table, asked, filters)
+    for note in shown.notes:
+        _note(note)
+    write(shown.rows, form, output)
+
+
+def _filters(where: Sequence[str]) -> dict[str, str]:
+    from tidemill.errors import UsageError
+
+    found: dict[str, str] = {}
+    for text in where:
+        column, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"where takes column=value; not {text}")
+        if column in found:
+            raise UsageError(f"where names {column} twice; a column equals one value")
+        found[column] = value
+    return found
 
 
 @app.command()

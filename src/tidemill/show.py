@@ -122,23 +122,26 @@ def _bind_window(view: _View, filters: Filters) -> list[str]:
     """Bind exactly the window's records, and other tables as they were known at the end of its last day."""
     (last,) = calendar.local_days(view.connection, view.window.last)
     for other in view.others:
-        _bind_known(view, other, last)
-    days = view.window.lake_days()
+        _bind_known(view, other, last, {name: value for name, value in filters.items() if name in other.key})
+    window, stretch = view.window, view.window.stretched(view.table.before)
+    days = stretch.lake_days()
     for kind in view.table.records:
-        where = cuts.between(kind, view.window.first, view.window.end)
-        cuts.bind_records(view.connection, kind, view.lake.paths(kind, days), where, filters)
+        where = cuts.between(kind, stretch.first, stretch.end)
+        inside = cuts.between(kind, window.first, window.end) if view.table.before else None
+        paths = view.lake.paths(kind, days)
+        cuts.bind_records(view.connection, kind, paths, where, inside=inside, filters=filters)
     _bind_prices(view, [view.table])
     return _percentiles(view, [view.table], days)
 
 
-def _bind_known(view: _View, other: Table, last: str) -> None:
-    """Keep a table of all days up to one."""
+def _bind_known(view: _View, other: Table, last: str, filters: Filters) -> None:
+    """Keep a table of all days up to one; of whose key a part is asked for, only that: the rest is not meant."""
     until = clock.lake_days(last, view.settings.timezone)[-1]
     for kind in other.records:
         days = [file.day for file in view.lake.of(kind) if file.day <= until]
         cuts.bind_records(view.connection, kind, view.lake.paths(kind, days), cuts.on_days(kind, _FIRST_DAY, last))
     _bind_prices(view, [other])
-    cuts.keep(view.connection, other.name, other.select, view.parameters)
+    cuts.keep(view.connection, other.name, other.select, view.parameters, filters)
 
 
 def _bind_days(view: _View, filters: Filters) -> list[str]:
@@ -153,7 +156,10 @@ def _bind_days(view: _View, filters: Filters) -> list[str]:
     _bind_prices(view, tables)
     notes = _percentiles(view, tables, days)
     for other in view.others:
-        cuts.bind_select(view.connection, other.name, other.select, view.parameters)
+        if other.parameters or sum(other.name in table.reads for table in tables) > 1:
+            cuts.keep(view.connection, other.name, other.select, view.parameters)
+        else:  # of a view only what is asked for is made
+            relations.bind(view.connection, other.name, other.select)
     filtered = "; filters look at its own columns" if filters else ""
     whole = f"{view.table.name} is built from other tables: whole days, {first} to {last} ({zone}), are taken{filtered}"
     return [whole, *notes]

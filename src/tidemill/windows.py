@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -57,6 +57,10 @@ class Window:
     def last(self) -> datetime:
         """The last instant that is in it."""
         return self.end - _TICK
+
+    def stretched(self, before: int) -> Window:
+        """With as many windows before it."""
+        return replace(self, first=self.first - before * (self.end - self.first))
 
     def lake_days(self) -> list[str]:
         """The UTC days that it touches."""

@@ -34,31 +34,37 @@ def on_days(kind: str, first: str, last: str) -> str:
 
 
 def bind_records(
-    connection: DuckDBPyConnection, kind: str, paths: Sequence[str], where: str, filters: Filters | None = None
+    connection: DuckDBPyConnection,
+    kind: str,
+    paths: Sequence[str],
+    where: str,
+    *,
+    inside: str | None = None,
+    filters: Filters | None = None,
 ) -> None:
     """Bind jobs, events or metrics as those of some files that meet a condition and carry what is asked for.
 
     A job carries what its state says, so its observations are cut by the condition, and its states by the filters.
+    With a second condition `inside`, `in_window` says whether they meet that one, too.
     """
     contract = BY_TABLE[kind]
     rows = f"SELECT * FROM ({relations.stored(contract.stored, paths)}) WHERE {where}"
     states = relations.job_states(rows) if contract is JOB else rows
-    relations.bind(connection, kind, f"SELECT * FROM ({states}) WHERE {_carries(filters or {})}")
+    select = f"SELECT * FROM ({states}) WHERE {_carries(filters or {})}"
+    relations.bind(connection, kind, relations.flagged(select, inside) if inside else select)
 
 
-def bind_select(connection: DuckDBPyConnection, name: str, select: str, parameters: Mapping[str, object]) -> None:
-    """Bind a table by its select: as a view, of which only what is asked for is made, unless it names a parameter."""
-    named = engine.named(connection, select, parameters)
-    if named:
-        keep(connection, name, select, named)
-    else:
-        relations.bind(connection, name, select)
-
-
-def keep(connection: DuckDBPyConnection, name: str, select: str, parameters: Mapping[str, object]) -> None:
-    """Make a table of a select now, so that what it reads may be bound anew."""
+def keep(
+    connection: DuckDBPyConnection,
+    name: str,
+    select: str,
+    parameters: Mapping[str, object],
+    filters: Filters | None = None,
+) -> None:
+    """Make a table of a select, once for all that read it, so that what it reads may be bound anew."""
+    carries = f"SELECT * FROM ({select}\n) WHERE {_carries(filters or {})}"
     connection.execute(
-        f"CREATE TEMP TABLE {identifier(name)} AS {select}", engine.named(connection, select, parameters)
+        f"CREATE TEMP TABLE {identifier(name)} AS {carries}", engine.named(connection, select, parameters)
     )
 
 
