@@ -25,6 +25,11 @@ def reporting_days(lake_days: Iterable[str], timezone: str) -> list[str]:
     return sorted({str(moment.astimezone(zone).date()) for moment in moments})
 
 
+def reporting_day(moment: datetime, timezone: str) -> str:
+    """The reporting day of a moment."""
+    return str(moment.astimezone(zoneinfo.ZoneInfo(timezone)).date())
+
+
 def lake_days(reporting_day: str, timezone: str) -> list[str]:
     """The UTC days that a reporting day is made of: one or two, or three where the zone skipped a date."""
     if timezone == "UTC":

@@ -179,5 +179,20 @@ def _window_mark(build: Build, table: Table, hours: int, select: str) -> Mark:
 
 
 def _window_mark_at(build: Build, table: Table, hours: int, select: str, as_of: datetime) -> Mark:
-    touched = _records_digest(build, table, clock.window_days(as_of, hours))
-    return Mark(select, touched, _tables_digest(build, table), as_of.isoformat())
+    touched = _records_digest(build, table, clock.window_days(as_of, table.stretch(hours)))
+    known = _known_digest(build, table, clock.reporting_day(as_of, build.settings.timezone))
+    return Mark(select, touched, known, as_of.isoformat())
+
+
+def _known_digest(build: Build, table: Table, last: str) -> str:
+    """The digest of what the tables that one reads say up to a day: later days change nothing of it."""
+    found: dict[str, object] = {}
+    for other in build.inputs(table):
+        marks = {value: made["fingerprint"] for value, made in build.known(other.name).items()}
+        if other.partition == "day":
+            found[other.name] = {day: mark for day, mark in marks.items() if day <= last}
+        elif catalog.is_of_days(other):
+            found[other.name] = [other.select, _known_digest(build, other, last)]
+        else:
+            found[other.name] = marks
+    return digest(found)

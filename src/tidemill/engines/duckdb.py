@@ -140,7 +140,7 @@ CREATE OR REPLACE TEMP MACRO canonical(text) AS coalesce(
     stripped(text)
 );
 """
-"""`canonical(text)` is what the spellings of one question have in common: two questions are of one topic where theirs is
+"""`canonical(text)` is what the spellings of one question have in common: two questions are of one topic where it is
 equal. Lower case (a final sigma is a sigma), without accents (every combining mark of the decomposed text), without
 apostrophes (straight, curly, reversed, modifier letters, full width, and the backtick, acute accent and prime that are
 typed for them); every run of what is neither a letter (Unicode L) nor a digit (N) one blank; trimmed. Where nothing is

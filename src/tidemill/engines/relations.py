@@ -78,12 +78,23 @@ def job_states(observations: str) -> str:
     )
 
 
-def bind_records(connection: DuckDBPyConnection, table: str, paths: Sequence[str], where: str) -> None:
-    """Bind jobs, events or metrics as the records of some files that meet a condition."""
+def bind_records(
+    connection: DuckDBPyConnection, table: str, paths: Sequence[str], where: str, inside: str | None = None
+) -> None:
+    """Bind jobs, events or metrics as the records of some files that meet a condition.
+
+    With a second condition `inside` they have a column `in_window` that says whether they meet that one, too.
+    """
     contract = BY_TABLE[table]
     rows = stored(contract.stored, paths)
     select = f"SELECT * FROM ({rows}) WHERE {where}"
-    bind(connection, table, job_states(select) if contract is JOB else select)
+    select = job_states(select) if contract is JOB else select
+    bind(connection, table, flagged(select, inside) if inside else select)
+
+
+def flagged(select: str, inside: str) -> str:
+    """A select's rows with the column `in_window`, which says whether they meet a condition."""
+    return f"SELECT *, {inside} AS in_window FROM ({select})"
 
 
 def bind(connection: DuckDBPyConnection, name: str, select: str) -> None:
@@ -134,6 +145,11 @@ def bind_table(
     """Bind a table's rows, whole or of some reporting days."""
     where = "true" if days is None else f"{period('day', column)} IN {dates(days)}"
     bind(connection, name, f"SELECT * FROM ({published(paths)}) WHERE {where}")
+
+
+def bind_table_until(connection: DuckDBPyConnection, name: str, paths: Iterable[str], column: str, last: str) -> None:
+    """Bind a table's rows of all reporting days up to one."""
+    bind(connection, name, f"SELECT * FROM ({published(paths)}) WHERE {period('day', column)} <= DATE {literal(last)}")
 
 
 def write(
