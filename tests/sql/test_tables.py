@@ -263,7 +263,10 @@ def test_columns_are_those_of_the_dictionary(table: str) -> None:
 def test_every_column_is_explained(table: str) -> None:
     """The header says what the table is, and a comment after each column what that is."""
     text = SELECTS[table].read_text("utf-8")
-    assert re.match(r"-- \S.*\.\n-- grain: \S.*\n-- partition: \S.*\n(-- windows: \S.*\n)?(-- before: 1\n)?-- sort: \S.*\n\n\S", text)
+    assert re.match(
+        r"-- \S.*\.\n-- grain: \S.*\n-- partition: \S.*\n(-- windows: \S.*\n)?(-- before: 1\n)?-- sort: \S.*\n\n\S",
+        text,
+    )
     select = sqlglot.parse_one(text, dialect="duckdb")
     assert isinstance(select, sqlglot.exp.Select)
     assert [column.alias_or_name for column in select.selects if not column.comments] == []
