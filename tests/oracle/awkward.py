@@ -21,7 +21,7 @@ TYPES = (
 TEXTS = (
     "Where's my card?", "wheres my card", "WHERE\u2019S MY CARD!!", "  Whére's  my   cárd ", "where's... my card",
     "where is my card", "", "   ", "???", " ??? ", "¿Qué tal?", "que tal", "Straße", "日本語", "😀",
-    "a-b", "a b", "A_B",
+    "a-b", "a b", "A_B", "İstanbul", "istanbul", "कि", "ガ",
 )  # fmt: skip
 NAMES: dict[str, Sequence[str]] = {
     "step": ("synthesis", "connection", "trending", "extract", "load", "zeta"),
@@ -48,6 +48,7 @@ openai,gpt-4o,2024-05-01T00:00:00Z,3,12
 ,gpt-4o-*,2024-02-01T00:00:00Z,0.15,0.6
 azure,gpt-[45]o,2024-03-01T00:00:00Z,4,16
 ,claude-?,2024-04-01T00:00:00Z,3,15
+openai,[!gc],2024-06-01T00:00:00Z,0.5,0.5
 ,*,{late},1,1
 ,gpt-4o*,{change},5,20
 """
@@ -66,15 +67,22 @@ def _dice(seed: str) -> random.Random:
 
 
 def events(seed: int, pool: Sequence[datetime], number: int) -> list[Row]:
-    """Events of every type whose fields come from small pools, so that ties and collisions are many."""
+    """Events of every type whose fields come from small pools, so that ties and collisions are many.
+
+    Those of two seeds may share their ids, but not at the same instant: which comes first would be open.
+    """
     rng = _dice(f"events {seed}")
-    return [_event(rng, pool) for _ in range(number)]
+    return [_event(rng, [moment + _apart(seed) for moment in pool]) for _ in range(number)]
+
+
+def _apart(seed: int) -> timedelta:
+    return timedelta(microseconds=seed % 2)
 
 
 def _event(rng: random.Random, pool: Sequence[datetime]) -> Row:
     kind = rng.choice(TYPES)
     fields: Row = {
-        "id": f"e{rng.randrange(400)}" if rng.random() < 0.5 else None,
+        "id": f"e{rng.randrange(5 if kind == 'log' else 400)}" if rng.random() < 0.5 else None,
         "session_id": _one(rng, "s1", "s2", "s3", "s4", "s5"),
         "user_id": _one(rng, "u1", "u2", "u3", chance=0.4),
         "user_name": _one(rng, "Ann", "Bob", chance=0.3),
@@ -188,6 +196,7 @@ def _observation(rng: random.Random, job: str, created: datetime, status: str, m
 def metrics(seed: int, pool: Sequence[datetime], number: int) -> list[Row]:
     """Samples of a few series: counters that fall, several of one moment, labels in any order."""
     rng = _dice(f"metrics {seed}")
+    pool = [moment + _apart(seed) for moment in pool]
     return [
         {"record": "metric", "timestamp": _written(rng, _moment(rng, pool)), "name": rng.choice(("cpu", "requests"))}
         | {"value": rng.choice((0, 0.1, 0.2, -3, 5, 7, 1e6, rng.random()))}

@@ -90,11 +90,12 @@ def job_activity_daily(world: World) -> list[Row]:
     """What the events of each day say about each job."""
     events = [event for event in world.events if event["job_id"] is not None]
     return [
-        {"day": day, "job_id": job} | _activity(rows) for (day, job), rows in daily(world, events, "job_id").items()
+        {"day": day, "job_id": job} | _activity(world, rows)
+        for (day, job), rows in daily(world, events, "job_id").items()
     ]
 
 
-def _activity(events: list[Row]) -> Row:
+def _activity(world: World, events: list[Row]) -> Row:
     steps = [event for event in events if event["type"] == "step"]
     completed = [step for step in steps if step["success"] is True]
     validations = [event for event in events if event["type"] == "validation"]
@@ -108,7 +109,7 @@ def _activity(events: list[Row]) -> Row:
         "completed_step_seconds": exact_sum(_seconds(completed)),
         "events_cost_usd": exact_sum(known(events, "cost_usd")),
         "errors": count(events, "error_occurred"),
-        "logs": count(events, "log"),
+        "logs": len({(world.day(event["timestamp"]), event["id"]) for event in events if event["type"] == "log"}),
         "validations": len(validations),
         "validations_passed": _verdicts(validations)["passed"],
     }
@@ -122,11 +123,10 @@ def job_totals(world: World) -> list[Row]:
     """Each job that a record or an event names, and all that is known of it."""
     named = grouped([event for event in world.events if event["job_id"] is not None], lambda event: event["job_id"])
     recorded = {state["job_id"]: state for state in states(world)}
-    return [_total(job, recorded.get(job), named.get(job, [])) for job in {**recorded, **named}]
+    return [_total(job, recorded.get(job), _activity(world, named.get(job, []))) for job in {**recorded, **named}]
 
 
-def _total(job: str, state: Row | None, events: list[Row]) -> Row:
-    activity = _activity(events)
+def _total(job: str, state: Row | None, activity: Row) -> Row:
     own = state["cost_usd"] if state else None
     if state is None:
         empty = dict.fromkeys((*TEXTS, "status", *INSTANTS, *REST, "duration_seconds", "queue_seconds"))

@@ -20,7 +20,7 @@ FRESH, AGING = timedelta(days=30), timedelta(days=90)
 
 
 def _named(world: World, column: str, *types: str) -> list[Row]:
-    return [event for event in world.of_type(*types) if event[column] is not None]
+    return [event for event in world.past if event["type"] in types and event[column] is not None]
 
 
 def documents_daily(world: World) -> list[Row]:

@@ -56,11 +56,14 @@ def _pieces(glob: str) -> list[str]:
 
 
 def _pattern(glob: str) -> re.Pattern[str]:
-    parts = {"*": ".*", "?": "."}
-    return re.compile(
-        "".join(parts.get(piece) or (piece if len(piece) > 1 else re.escape(piece)) for piece in _pieces(glob)),
-        re.DOTALL,
-    )
+    return re.compile("".join(map(_expression, _pieces(glob))), re.DOTALL)
+
+
+def _expression(piece: str) -> str:
+    """A glob's piece as a regular expression; a class begins with ! where it says what must not be."""
+    if len(piece) == 1:
+        return {"*": ".*", "?": "."}.get(piece) or re.escape(piece)
+    return piece.replace("[!", "[^")
 
 
 def _literal(glob: str) -> int:

@@ -13,19 +13,14 @@ from tests.oracle.world import grouped
 if TYPE_CHECKING:
     from tests.oracle.world import Row, World
 
-APOSTROPHES = "'\u2019\u2018\u02bc"
+APOSTROPHES = "'\u2018\u2019\u02bc"
 
 
 def canonical(text: str) -> str:
     """Lower case without accents, apostrophes and punctuation; if nothing is left, the trimmed text."""
-    plain = unicodedata.normalize(
-        "NFC",
-        "".join(
-            character
-            for character in unicodedata.normalize("NFD", text.lower())
-            if not unicodedata.combining(character)
-        ),
-    )
+    decomposed = unicodedata.normalize("NFD", text.lower())
+    bare = "".join(character for character in decomposed if unicodedata.category(character)[0] != "M")
+    plain = unicodedata.normalize("NFC", bare)
     spaced = "".join(
         character if unicodedata.category(character)[0] in "LN" else " "
         for character in plain

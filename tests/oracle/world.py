@@ -17,7 +17,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class World:
-    """All that a table may depend on. Instants are aware and in UTC; `windows` are hours."""
+    """All that a table may depend on. Instants are aware and in UTC; `windows` are hours.
+
+    `history` is of all events, where `all_events` are only those that are asked for: what is known is known of all.
+    """
 
     jobs: Sequence[Row]
     all_events: Sequence[Row]
@@ -26,6 +29,7 @@ class World:
     timezone: str = "UTC"
     prices: Sequence[Row] = field(default_factory=list)
     windows: tuple[int, ...] = (24, 7 * 24, 30 * 24)
+    history: Sequence[Row] | None = None
     short_max: float = 2
     medium_max: float = 5
     cost_per_1k_tokens: float = 0.0001
@@ -35,6 +39,11 @@ class World:
     def events(self) -> list[Row]:
         """All events in the order of (timestamp, id)."""
         return in_time(self.all_events)
+
+    @cached_property
+    def past(self) -> list[Row]:
+        """The events from which is known what there is, in time."""
+        return self.events if self.history is None else in_time(self.history)
 
     @cached_property
     def metrics(self) -> list[Row]:
