@@ -177,8 +177,7 @@ def build_table(build: Build, name: str, *, begin: Callable[[], None] | None = N
     try:
         built = _build_stale(build, table, begin)
     except (duckdb.Error, UsageError) as error:
-        file = f"sql/tables/{table.family}/{name}.sql"
-        why = faults.located(file, error) if isinstance(error, duckdb.Error) else str(error)
+        why = faults.located(table.file, error) if isinstance(error, duckdb.Error) else str(error)
         build.failed[name] = TableError(f"table {name} cannot be built: {why}")
         raise build.failed[name] from error
     build.fresh.add(name)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from tidemill.clock import PERIODS
 from tidemill.errors import TableError, UsageError
+from tidemill.own import OWN
 from tidemill.records import CONTRACTS
 from tidemill.settings import sql_folder
 
@@ -57,6 +58,11 @@ class Table:
     reads: frozenset[str]
     parameters: frozenset[str]
     comments: Mapping[str, str]
+
+    @property
+    def file(self) -> str:
+        """Its SQL file, as messages name it."""
+        return f"sql/tables/{self.family}/{self.name}.sql"
 
     @property
     def records(self) -> list[str]:
@@ -121,7 +127,7 @@ def is_of_days(table: Table) -> bool:
 
 def known(name: str) -> str:
     """The name of a table that is published, the pipeline's own included."""
-    return name if name == "builds" else table(name).name
+    return name if name in OWN else table(name).name
 
 
 def relations_of(text: str) -> set[str]:

@@ -48,20 +48,26 @@ class Check:
     file: str = ""
 
 
+def shipped() -> dict[str, Check]:
+    """The rules, and the checks of sql/checks."""
+    found = {rule.name: Check(rule.name, rule.description, Severity.FAIL) for rule in RULES}
+    for path in sorted((sql_folder() / "checks").glob("*.sql")):
+        found[path.stem] = _read(path, f"sql/checks/{path.name}")
+    return found
+
+
 def checks(home: Home) -> Mapping[str, Check]:
-    """Every check by name: rules, then the shipped ones, then the user's.
+    """Every check by name: those that are shipped, then the user's.
 
     Raises:
         CheckError: a file is no check, or has the name of another.
     """
-    found = {rule.name: Check(rule.name, rule.description, Severity.FAIL) for rule in RULES}
-    for path in sorted((sql_folder() / "checks").glob("*.sql")):
-        found[path.stem] = _read(path, f"sql/checks/{path.name}")
+    found = shipped()
+    there = {*catalog.tables(), *catalog.RECORD_RELATIONS, LAKE}
     for path in sorted(home.checks.glob("*.sql")):
         if path.stem in found:
             raise CheckError(f"{path}: there is a check {path.stem} already; give the file another name")
         check = _read(path, str(path))
-        there = {*catalog.tables(), *catalog.RECORD_RELATIONS, LAKE}
         found[path.stem] = replace(check, reads=check.reads & there)
     return found
 

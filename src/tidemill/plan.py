@@ -65,13 +65,13 @@ def _steps(build: Build, table: catalog.Table) -> list[Step]:
     return steps
 
 
-def status(home: Home, settings: Settings) -> list[TableStatus]:
-    """What is fresh and what is stale, a row a table."""
+def status(home: Home, settings: Settings, names: Sequence[str] = ()) -> list[TableStatus]:
+    """What is fresh and what is stale, a row a table: of all, or of some and what they read."""
     published = publish.current(home).tables
-    steps = plan(home, settings)
+    steps = plan(home, settings, names=names)
     return [
         _status(name, published.get(name, publish.TableState()), [step for step in steps if step.table == name])
-        for name in catalog.tables()
+        for name in catalog.with_inputs(names)
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from tidemill import build, catalog, ingest, plan, publish, settings
+from tidemill import build, catalog, describe, ingest, plan, publish, settings
 from tidemill import show as windowed
 from tidemill.engines import cuts, export, reading
 from tidemill.engines.quoting import identifier
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from tidemill.build import Built
+    from tidemill.describe import Description
     from tidemill.ingest import Report
     from tidemill.plan import TableStatus
     from tidemill.settings import Settings
@@ -171,6 +172,10 @@ class Tidemill:
     def tables(self) -> list[str]:
         """The names of all tables that can be built, each after those that it reads."""
         return list(catalog.tables())
+
+    def describe(self, table: str) -> Description:
+        """What a table is, with its columns, how fresh it is, and how large."""
+        return describe.describe(self.home, self.settings, table)
 
     def status(self) -> list[TableStatus]:
         """What is fresh and what is stale, a row a table."""
