@@ -53,6 +53,15 @@ def test_a_reporting_day_is_made_of_these(day: str, zone: str, lake_days: list[s
     assert found == (["2026-03-29"] if zone == "Europe/London" else lake_days)
 
 
+@examples(deadline=None)
+@given(at=INSTANTS, zone=ZONES)
+def test_a_moment_is_on_its_local_day(at: datetime, zone: str) -> None:
+    """The date on the zone's wall, which is one of the reporting days of its UTC day."""
+    day = clock.reporting_day(at, zone)
+    assert day == str(at.astimezone(zoneinfo.ZoneInfo(zone)).date())
+    assert day in clock.reporting_days([str(at.date())], zone)
+
+
 def test_samoa_lost_a_day() -> None:
     """On 2011-12-30, which never was in Apia, the records of that UTC day are of the days around it."""
     assert clock.reporting_days(["2011-12-30"], "Pacific/Apia") == ["2011-12-29", "2011-12-31"]
