@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 _PERCENTILES: Final = re.compile(r"\bpercentiles\((.+?)\)")
 _VALUE_BYTES: Final = 8
-_ROOM: Final = 2
-"""Twice what the values themselves take: lists of them grow by doubling, and the rest of the query needs some too."""
+_ROOM: Final = 4
+"""Lists of values grow by doubling, the old beside the new one: thrice what the values take, and the query needs some."""
 
 _BUCKETED: Final = """
 CREATE OR REPLACE TEMP MACRO signed_bucket(x) AS CASE
