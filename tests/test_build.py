@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 import shutil
 import tomllib
 from datetime import UTC, datetime, timedelta
@@ -28,7 +27,7 @@ from tests.homes import (
     write_settings,
 )
 from tidemill import Tidemill, catalog, lake, plan
-from tidemill.errors import TableError, UsageError
+from tidemill.errors import BuildError, TableError, UsageError
 from tidemill.settings import sql_folder
 
 if TYPE_CHECKING:
@@ -299,27 +298,17 @@ def test_another_setting_rebuilds_the_tables_that_name_it(tmp_path: Path, monkey
         assert rows(mill, "SELECT slow, cost, longest FROM above, whole, windows") == [found]
 
 
-@pytest.mark.parametrize(
-    ("text", "fault"),
-    [
-        ("", "its first line is not provider,model,"),
-        ("model,provider,valid_from,input_per_1m_usd,output_per_1m_usd\nm1,,2026-01-01,3,9\n", "its first line is not"),
-        (
-            "{header},m1,2026-01-01,3\n",
-            "CSV Error on Line: 2: Original Line: ,m1,2026-01-01,3: Expected Number of Columns",
-        ),
-        ("{header},m1,never,3,9\n", 'Error when converting column "valid_from". Could not convert string "never"'),
-    ],
-    ids=["empty", "other order", "missing value", "no time"],
-)
-def test_prices_that_are_none_are_said(tmp_path: Path, text: str, fault: str) -> None:
-    """With their file, the line and the reason, when a table needs them; nothing is published of them."""
+def test_prices_that_are_none_stop_only_what_needs_them(tmp_path: Path) -> None:
+    """The table, the file, its line and the reason are said; every other table is built and published."""
     mill = home(tmp_path, *TWO_DAYS)
-    mill.home.prices.write_text(text.format(header="provider,model,valid_from,input_per_1m_usd,output_per_1m_usd\n"))
-    with pytest.raises(UsageError, match=re.escape(fault)) as raised:
-        mill.build("llm_hourly")
-    assert str(raised.value).startswith(f"{mill.home.prices}: ")
-    assert "metric_hourly" in built(mill, "metric_hourly")
+    mill.home.prices.write_text("provider,model,valid_from,input_per_1m_usd,output_per_1m_usd\n,m1,never,3,9\n")
+    with pytest.raises(BuildError) as raised:
+        mill.build()
+    assert {failure.split()[1] for failure in map(str, raised.value.failures)} == readers_of("prices")
+    for failure in raised.value.failures:
+        assert str(failure).endswith(f" cannot be built: {mill.home.prices}, line 2: valid_from is no time: never")
+    assert "metric_hourly" in published(mill)
+    assert not readers_of("prices") & published(mill).keys()
 
 
 def test_only_the_tables_asked_for_and_their_inputs_are_built(tmp_path: Path) -> None:

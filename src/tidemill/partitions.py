@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidemill import catalog, clock
-from tidemill.engines import relations
+from tidemill.engines import prices, relations
 from tidemill.records import BY_TABLE
 from tidemill.stale import ALL, EMPTY
 
@@ -122,7 +122,7 @@ def _bind_tables(build: Build, table: Table, days: Sequence[str] | None = None) 
 
 def _bind_prices(build: Build, table: Table) -> None:
     if catalog.PRICES in table.reads:
-        relations.bind_prices(build.connection, catalog.PRICES, build.home.prices)
+        prices.bind(build.connection, catalog.PRICES, build.home.prices)
 
 
 def _files(build: Build, table: Table) -> list[str]:

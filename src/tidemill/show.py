@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from tidemill import catalog, clock, lake, windows
-from tidemill.engines import calendar, cuts, estimates, export, relations
+from tidemill.engines import calendar, cuts, estimates, export, prices, relations
 from tidemill.engines import duckdb as engine
 from tidemill.errors import TableError, UsageError
 from tidemill.records import BY_TABLE
@@ -167,7 +167,7 @@ def _bind_days(view: _View, filters: Filters) -> list[str]:
 
 def _bind_prices(view: _View, tables: Sequence[Table]) -> None:
     if any(catalog.PRICES in table.reads for table in tables):
-        relations.bind_prices(view.connection, catalog.PRICES, view.home.prices)
+        prices.bind(view.connection, catalog.PRICES, view.home.prices)
 
 
 def _percentiles(view: _View, tables: Sequence[Table], days: Sequence[str]) -> list[str]:

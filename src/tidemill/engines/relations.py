@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from typing import TYPE_CHECKING, Final
 
-import duckdb
-
 from tidemill.engines.duckdb import named
 from tidemill.engines.quoting import identifier, literal, literals
-from tidemill.errors import UsageError
 from tidemill.records import BY_TABLE, JOB, RELEASED
 
 if TYPE_CHECKING:
@@ -21,13 +17,6 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 PERIOD_COLUMNS: Final = frozenset({"day", "week_start", "month_start"})
-PRICE_COLUMNS: Final = {
-    "provider": "VARCHAR",
-    "model": "VARCHAR",
-    "valid_from": "TIMESTAMP WITH TIME ZONE",
-    "input_per_1m_usd": "DOUBLE",
-    "output_per_1m_usd": "DOUBLE",
-}
 
 _ENDED: Final = "('completed', 'failed', 'cancelled')"
 _BEGUN: Final = "('completed', 'failed', 'cancelled', 'running', 'paused')"
@@ -207,27 +196,3 @@ def held(quarantine: Sequence[str], released: Sequence[str], loads: Sequence[str
         f"JOIN read_parquet({literals(loads)}) l ON l.load_id = q.load_id "
         f"ANTI JOIN ({gone}) g ON g.of_load_id = q.load_id AND g.line IS NOT DISTINCT FROM q.line"
     )
-
-
-def bind_prices(connection: DuckDBPyConnection, name: str, file: Path) -> None:
-    """Bind the user's prices, in the order of their columns; none when there is no such file.
-
-    Raises:
-        UsageError: the file is no table of prices; the message says where and why.
-    """
-    if not file.exists():
-        bind(connection, name, nothing(PRICE_COLUMNS))
-        return
-    columns = ", ".join(f"{literal(column)}: {literal(kind)}" for column, kind in PRICE_COLUMNS.items())
-    bind(connection, name, f"FROM read_csv({literal(file)}, columns={{{columns}}}, header=true, auto_detect=false)")
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            header = next(csv.reader(lines), [])
-        connection.execute(f"FROM {identifier(name)}").fetchall()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read: {error}") from error
-    except duckdb.Error as error:
-        why = ": ".join(line for line in str(error).splitlines()[:3] if line)
-        raise UsageError(f"{file}: {why}") from error
-    if header != list(PRICE_COLUMNS):
-        raise UsageError(f"{file}: its first line is not {','.join(PRICE_COLUMNS)}")

@@ -9,7 +9,7 @@ import duckdb
 
 from tidemill.catalog import PRICES
 from tidemill.engines import duckdb as engine
-from tidemill.engines import faults, relations
+from tidemill.engines import faults, prices, relations
 from tidemill.errors import TableError
 from tidemill.records import CONTRACTS
 from tidemill.settings import Settings
@@ -29,7 +29,7 @@ def types(tables: Iterable[Table]) -> dict[str, dict[str, str]]:
     found = {}
     parameters = Settings().parameters | {"window_hours": 24, "as_of": datetime.now(UTC)}
     with engine.connect() as connection:
-        relations.bind(connection, PRICES, relations.nothing(relations.PRICE_COLUMNS))
+        relations.bind(connection, PRICES, relations.nothing(prices.COLUMNS))
         for table in tables:
             for contract in CONTRACTS.values():
                 window = {"in_window": "BOOLEAN"} if table.before else {}
