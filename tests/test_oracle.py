@@ -35,6 +35,15 @@ ENDS = [
 ZONES = ["Europe/Berlin", "UTC", "Asia/Kolkata", "America/St_Johns", "Pacific/Auckland", "Australia/Lord_Howe"]
 TYPES = [pl.Int64, pl.Float64, pl.String, pl.Boolean, pl.Date, pl.Datetime("us", "UTC")]
 WINDOWS = (24, 7 * 24, 30 * 24)
+SETTINGS = """\
+timezone = "{zone}"
+threads = 1
+[functions]
+short_max = {short_max}
+[knowledge]
+cost_per_1k_tokens = 0.0003
+minutes_saved_per_document = 7
+"""
 FILTERS: list[dict[str, str | None]] = [
     {}, {"assistant_id": "a1"}, {"session_id": "s1"}, {"user_id": None}, {"project": "p1", "category": "transient"},
 ]  # fmt: skip
@@ -57,10 +66,11 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
         "days": draw(st.sampled_from([4, 2, 9])),
         "since": draw(st.sampled_from([36, 1, 70, 40 * 24])),
         "where": draw(st.sampled_from(FILTERS)),
+        "short_max": draw(st.sampled_from([0.25, 2])),
     }
 
 
-@settings(max_examples=3, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=2, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(cases())
 def test_every_table_is_what_the_oracle_says(case: dict[str, Any]) -> None:
     """Over simulated and awkward records, in any timezone and as of any moment."""
@@ -95,7 +105,7 @@ def check(case: dict[str, Any], *, events: int, odd: int, asked: Iterable[str]) 
 def home_of(folder: Path, case: dict[str, Any], *, events: int, odd: int) -> Lake:
     """A home with the records of a case, from two sources, the second of which comes late."""
     home = Lake(Tidemill(folder / "home"), folder / "files")
-    home.settings(f'timezone = "{case["zone"]}"\nthreads = 1\n')
+    home.settings(SETTINGS.format(**case))
     home.mill.home.prices.write_text(awkward.prices(case["until"]))
     simulated = simulate(
         folder / "raw", events=events, days=case["days"], until=case["until"], seed=case["seed"], threads=1
@@ -125,6 +135,9 @@ def world_of(home: Lake, case: dict[str, Any]) -> World:
         as_of=case["as_of"],
         timezone=case["zone"],
         windows=WINDOWS,
+        short_max=case["short_max"],
+        cost_per_1k_tokens=0.0003,
+        minutes_saved_per_document=7,
         prices=[
             price
             | {"valid_from": datetime.fromisoformat(price["valid_from"])}
@@ -214,7 +227,7 @@ def cut(world: World, name: str, hours: int, where: dict[str, str | None]) -> Wo
 )
 def test_a_difference_is_seen(got: list[Row]) -> None:
     """A double off by 3e-9, a count, a type, a NULL, a row that is missing, too many, or there twice."""
-    expected = [{"day": "a", "n": 1, "x": 0.1 * (1 + 3e-10)}, {"day": None, "n": 0, "x": None}]
+    expected: list[Row] = [{"day": "a", "n": 1, "x": 0.1 * (1 + 3e-10)}, {"day": None, "n": 0, "x": None}]
     assert differences(["day", "n", "x"], got, expected, ["day"]) != []
     assert differences(["day", "n", "x"], expected[::-1], expected, ["day"]) == []
     assert differences(["n", "day", "x"], expected, expected, ["day"]) != []
@@ -222,6 +235,6 @@ def test_a_difference_is_seen(got: list[Row]) -> None:
 
 def test_a_row_out_of_order_is_seen() -> None:
     """Rows follow the header's sort: NULL last, and downwards where it says so."""
-    rows = [{"day": "b", "n": 2}, {"day": None, "n": 2}, {"day": "a", "n": 1}]
+    rows: list[Row] = [{"day": "b", "n": 2}, {"day": None, "n": 2}, {"day": "a", "n": 1}]
     assert disorder(rows, ["n DESC", "day"], ["day"], lambda _: "") == []
     assert disorder(rows[::-1], ["n DESC", "day"], ["day"], lambda _: "") != []

@@ -92,7 +92,7 @@ def _event(rng: random.Random, pool: Sequence[datetime]) -> Row:
         "agent_id": _one(rng, "g1", "g2"),
         "assistant_id": _one(rng, "a1", "a2"),
         "tool_name": _one(rng, "grep", "cat"),
-        "request_id": _one(rng, "r1", "r2", "r3"),
+        "request_id": _one(rng, *(f"r{number}" for number in range(20))),
         "document_id": _one(rng, "d1", "d2", "d3", "d4", "d5", chance=0.9),
         "connector_id": _one(rng, "c1", "c2", "c3", chance=0.9),
         "name": _one(rng, *NAMES.get(kind, ("a", "b", "é")), chance=0.85),
