@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from tidemill import catalog, clock, lake, windows
-from tidemill.engines import calendar, cuts, estimates, export, prices, relations
+from tidemill.engines import cuts, estimates, export, prices, relations
 from tidemill.engines import duckdb as engine
 from tidemill.errors import TableError, UsageError
 from tidemill.records import BY_TABLE
@@ -120,7 +120,7 @@ def _future(window: Window) -> list[str]:
 
 def _bind_window(view: _View, filters: Filters) -> list[str]:
     """Bind exactly the window's records, and other tables as they were known at the end of its last day."""
-    (last,) = calendar.local_days(view.connection, view.window.last)
+    last = clock.reporting_day(view.window.last, view.settings.timezone)
     for other in view.others:
         _bind_known(view, other, last, {name: value for name, value in filters.items() if name in other.key})
     window, stretch = view.window, view.window.stretched(view.table.before)
@@ -146,8 +146,8 @@ def _bind_known(view: _View, other: Table, last: str, filters: Filters) -> None:
 
 def _bind_days(view: _View, filters: Filters) -> list[str]:
     """Bind the records of whole days, and the tables over them that it reads."""
-    first, last = calendar.local_days(view.connection, view.window.first, view.window.last)
     zone = view.settings.timezone
+    first, last = (clock.reporting_day(moment, zone) for moment in (view.window.first, view.window.last))
     ends = clock.lake_days(first, zone)[0], clock.lake_days(last, zone)[-1]
     days = clock.span(*map(date.fromisoformat, ends))
     tables = [*view.others, view.table]
