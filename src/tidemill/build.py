@@ -9,15 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from tidemill import catalog, checks, lake, partitions, publish, stale, verify
+from tidemill import catalog, checks, lake, partitions, publish, stale, verify, windows
 from tidemill.engines import duckdb as engine
 from tidemill.engines import faults, relations
 from tidemill.errors import BuildError, TableError, UsageError
-from tidemill.records import END_OF_TIME, FIRST_INSTANT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from tidemill.publish import Manifest, TableState
     from tidemill.settings import Settings
     from tidemill.stale import Mark
-
-LATEST: Final = "latest"
 
 
 @dataclass(frozen=True)
@@ -139,27 +136,12 @@ def _over(
             before=before,
             connection=connection,
             folder=folder or home.tables,
-            as_of=_moment(connection, now, as_of),
+            as_of=windows.end(connection, now, as_of),
             asked=as_of is not None,
             full=full,
             records=stale.records(connection, now, before),
             states={name: state for name, state in before.tables.items() if name in catalog.tables()},
         )
-
-
-def _moment(connection: DuckDBPyConnection, snapshot: Snapshot, as_of: datetime | str | None) -> datetime:
-    if as_of == LATEST:
-        as_of = relations.newest(connection, {table: snapshot.paths(table) for table in lake.RECORD_TABLES})
-    if as_of is None:
-        return datetime.now(UTC)
-    try:
-        moment = datetime.fromisoformat(as_of) if isinstance(as_of, str) else as_of
-    except ValueError:
-        raise UsageError(f"as-of takes a time like 2026-02-10T18:00Z, or {LATEST}; not {as_of}") from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    if not datetime.fromisoformat(FIRST_INSTANT) <= moment < datetime.fromisoformat(END_OF_TIME):
-        raise UsageError(f"as-of is {as_of}, but records are of {FIRST_INSTANT[:4]} to 2199")
-    return moment.astimezone(UTC)
 
 
 def build_table(build: Build, name: str, *, begin: Callable[[], None] | None = None) -> Built | None:

@@ -75,15 +75,26 @@ def window(connection: DuckDBPyConnection, records: Snapshot, asked: Asked) -> W
     """
     _check(asked)
     if asked.since is not None:
-        as_of = moment(connection, "as-of", _latest(connection, records, asked.as_of))
+        as_of = end(connection, records, asked.as_of)
         hours = _hours(asked.since)
         return Window(_back(as_of, hours) + _TICK, as_of + _TICK, as_of, hours)
     first = moment(connection, "from", asked.from_)
-    end = moment(connection, "to", asked.to)
-    if end <= first:
-        raise UsageError(f"a window ends after it starts; this one is from {_spelt(first)} to {_spelt(end)}")
-    whole, rest = divmod(end - first, timedelta(hours=1))
-    return Window(first, end, end, None if rest else whole)
+    to = moment(connection, "to", asked.to)
+    if to <= first:
+        raise UsageError(f"a window ends after it starts; this one is from {_spelt(first)} to {_spelt(to)}")
+    whole, rest = divmod(to - first, timedelta(hours=1))
+    return Window(first, to, to, None if rest else whole)
+
+
+def end(connection: DuckDBPyConnection, records: Snapshot, as_of: Moment | None) -> datetime:
+    """When windows end: at a moment, by default now, or at the newest that a record knows; `latest` of none is now.
+
+    Raises:
+        UsageError: it is none, or outside of the years that records may be of.
+    """
+    if as_of == LATEST:
+        as_of = relations.newest(connection, {table: records.paths(table) for table in lake.RECORD_TABLES})
+    return moment(connection, "as-of", as_of)
 
 
 def moment(connection: DuckDBPyConnection, what: str, value: Moment | None) -> datetime:
@@ -127,12 +138,6 @@ def _check(asked: Asked) -> None:
         raise UsageError("a window is since a duration, up to as-of, or from one moment to another; not both")
     if asked.from_ is not None and asked.as_of is not None:
         raise UsageError("as-of ends a window that is since a duration; one from a moment ends at to")
-
-
-def _latest(connection: DuckDBPyConnection, records: Snapshot, as_of: Moment | None) -> Moment | None:
-    if as_of != LATEST:
-        return as_of
-    return relations.newest(connection, {table: records.paths(table) for table in lake.RECORD_TABLES})
 
 
 def _hours(since: str) -> int:
