@@ -98,9 +98,9 @@ CREATE OR REPLACE TEMP MACRO tokens_cost(input_tokens, output_tokens, input_per_
 END;
 CREATE OR REPLACE TEMP MACRO price_applies(model, provider, price_model, price_provider) AS
     matches_glob(model, price_model) AND coalesce(nullif(price_provider, ''), provider) IS NOT DISTINCT FROM provider;
-CREATE OR REPLACE TEMP MACRO superseding(best_first) AS list_transform(best_first, lambda price, place: struct_insert(
-    price,
-    superseded_at := list_min(list_transform(best_first[:place - 1], lambda better: better.valid_from))
+CREATE OR REPLACE TEMP MACRO superseding(best_first) AS list_transform(best_first, lambda tariff, nth: struct_insert(
+    tariff,
+    superseded_at := list_min(list_transform(best_first[:nth - 1], lambda better_tariff: better_tariff.valid_from))
 ));
 CREATE OR REPLACE TEMP MACRO price_periods(model, provider, valid_from, input_per_1m_usd, output_per_1m_usd) AS
     superseding(list(
