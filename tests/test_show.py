@@ -496,6 +496,7 @@ def test_a_window_in_the_future_says_so(tmp_path: Path) -> None:
         ),
         (["activity_daily", "--from", "2026-02-11", "--to", "2026-02-11"], "a window ends after it starts"),
         (["activity_daily", "--from", "2150-01-01"], "a window ends after it starts"),
+        (["builds", "--since", "1h"], "builds is about the pipeline itself and has no window; show it without one"),
         (["activity_daily", "--to", "2026-02-11"], "to ends a window that nothing begins; give from too"),
         (["activity_daily", "--as-of", "2026-02-11"], "as-of ends a window that nothing begins; give since too"),
         (["activity_daily", "--since", "1h", "--from", "2026-02-11"], "not both"),

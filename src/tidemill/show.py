@@ -75,6 +75,8 @@ def show(home: Home, settings: Settings, name: str, asked: Asked, where: Filters
         UsageError: there is no such table or filter, or the window is none.
         TableError: its select cannot be run.
     """
+    if catalog.known(name) not in catalog.tables():
+        raise UsageError(f"{name} is about the pipeline itself and has no window; show it without one")
     table, filters = catalog.table(name), where or {}
     exact = _exact(table)
     if exact:
