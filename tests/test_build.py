@@ -27,7 +27,7 @@ from tests.homes import (
     write_settings,
 )
 from tidemill import Tidemill, catalog, lake, plan
-from tidemill.errors import BuildError, TableError, UsageError
+from tidemill.errors import BuildError, UsageError
 from tidemill.settings import sql_folder
 
 if TYPE_CHECKING:
@@ -586,22 +586,91 @@ def test_an_empty_table_gets_the_columns_of_its_new_sql(tmp_path: Path, monkeypa
     assert "twice" in mill.show("metric_hourly").columns
 
 
-def test_a_broken_select_names_its_table_and_leaves_the_snapshot(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The error says which table and what is wrong; what was published stays as it was."""
-    mill = home(tmp_path, *TWO_DAYS)
-    built(mill, as_of=AS_OF)
-    snapshot = mill.snapshot()
+def break_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str, right: str, wrong: str) -> None:
+    """Let a table's SQL be wrong."""
     folder = copy_of_tables(tmp_path)
-    file = folder / "activity" / "activity_daily.sql"
-    file.write_text(file.read_text().replace("count(*) AS events", "count(no_such_column) AS events"))
+    file = folder / f"{table}.sql"
+    assert right in file.read_text()
+    file.write_text(file.read_text().replace(right, wrong))
     other_tables(monkeypatch, folder)
-    with pytest.raises(TableError, match=r"table activity_daily cannot be built: .*no_such_column") as raised:
-        mill.build(as_of=AS_OF)
-    assert "\n" not in str(raised.value)
-    assert mill.snapshot() == snapshot
+
+
+def test_a_broken_select_stops_only_what_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its table, file, line and the engine's message are said; it and its readers stay, the rest is published."""
+    mill = home(tmp_path, *TWO_DAYS)
+    names = ("sessions", "users", "activity_daily", "metric_daily")
+    built(mill, *names, as_of=AS_OF)
+    before = published(mill)
+    break_table(
+        tmp_path, monkeypatch, "activity/session_activity_daily", "count(*) AS events", "count(no_such) AS events"
+    )
+    feed(mill, event("late", "2026-02-10T12:00:00Z", session_id="s1"), metric("late", "2026-02-10T12:00:00Z"))
+    said: list[str] = []
+    for _ in range(2):
+        with pytest.raises(BuildError) as raised:
+            mill.build(*names, as_of=AS_OF, say=said.append)
+        (failure,) = raised.value.failures
+        assert str(failure).startswith(
+            "table session_activity_daily cannot be built: sql/tables/activity/session_activity_daily.sql, line 29: "
+            'Binder Error: Referenced column "no_such" not found in FROM clause!'
+        )
+        assert "\n" not in str(failure)
+        assert str(raised.value) == (
+            "1 table could not be built; what reads it waits as it is: sessions, users; everything else is published"
+        )
+        assert getattr(raised.value, "__notes__", None) == [str(failure)]
+    assert said == [str(failure), str(failure)]
+    assert [made.table for made in raised.value.built] == []
+    after = published(mill)
+    assert {name for name in after if after[name] != before[name]} == {"activity_daily", "metric_daily"}
     assert not list(mill.home.tables.glob("building-*"))
+
+
+def test_a_table_that_fails_from_the_first_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor are its readers; once mended they all are, and nothing else is built again."""
+    mill = home(tmp_path, *TWO_DAYS)
+    names = ("sessions", "activity_daily")
+    break_table(tmp_path, monkeypatch, "activity/session_activity_daily", "whole_sum(total_tokens)", "1 / nothing")
+    with pytest.raises(BuildError) as raised:
+        mill.build(*names)
+    assert [made.table for made in raised.value.built] == ["activity_daily"]
+    assert published(mill).keys() == {"activity_daily"}
+    monkeypatch.undo()
+    assert built(mill, *names).keys() == {"session_activity_daily", "sessions"}
+    fresh = home(tmp_path, *TWO_DAYS, name="fresh")
+    built(fresh, *names)
+    assert published(mill) == published(fresh)
+
+
+def test_a_failure_of_values_is_said_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A select that binds and fails over the records names its table and file."""
+    mill = home(tmp_path, *TWO_DAYS)
+    break_table(
+        tmp_path, monkeypatch, "activity/activity_daily", "count(*) AS events", "CAST(min(type) AS BIGINT) AS events"
+    )
+    with pytest.raises(BuildError) as raised:
+        mill.build("activity_daily", "metric_daily")
+    assert "table activity_daily cannot be built: sql/tables/activity/activity_daily.sql" in str(
+        raised.value.failures[0]
+    )
+    assert "Could not convert string" in str(raised.value.failures[0])
+    assert published(mill).keys() == {"metric_daily"}
+
+
+def test_a_published_table_of_older_sql_still_explains_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that failed keeps its columns: table_columns has those that are there, with what is known of them."""
+    mill = home(tmp_path, *TWO_DAYS)
+    built(mill, "activity_daily", "metric_daily")
+    break_table(tmp_path, monkeypatch, "activity/activity_daily", "count(*) AS events", "no_such AS happened")
+    feed(mill, metric("late", "2026-02-10T12:00:00Z"))
+    with pytest.raises(BuildError):
+        mill.build("activity_daily", "metric_daily")
+    told = "SELECT column_name, description FROM table_columns WHERE table_name = 'activity_daily' LIMIT 3"
+    assert rows(mill, told) == [
+        ("day", "the local date"),
+        ("events", None),
+        ("errors", "events of type error_occurred"),
+    ]
 
 
 # A table of one's own takes one file

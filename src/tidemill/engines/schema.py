@@ -34,10 +34,11 @@ def types(tables: Iterable[Table]) -> dict[str, dict[str, str]]:
             for contract in CONTRACTS.values():
                 window = {"in_window": "BOOLEAN"} if table.before else {}
                 relations.bind(connection, contract.table, relations.nothing(contract.stored | window))
+            query = f"DESCRIBE SELECT * FROM ({table.select}\n)"
             try:
-                bound = engine.run(connection, table.select, parameters)
+                rows = connection.execute(query, engine.named(connection, query, parameters)).fetchall()
             except duckdb.Error as error:
                 raise TableError(f"table {table.name}: {faults.located(table.file, error)}") from error
-            found[table.name] = dict(zip(bound.columns, map(str, bound.types), strict=True))
+            found[table.name] = {column: kind for column, kind, *_ in rows}
             relations.bind(connection, table.name, relations.nothing(found[table.name]))
     return found
