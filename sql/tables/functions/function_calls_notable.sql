@@ -9,7 +9,8 @@ SELECT
     timestamp AS started_at,  -- when the call began
     name AS function,  -- the function
     category,  -- the caller's own grouping
-    later_by(timestamp, duration_ms) AS ended_at,  -- started_at and the duration, NULL when that is not known
+    later_by(timestamp, duration_ms)
+        AS ended_at,  -- started_at and the duration; NULL when that is not known, or goes beyond the year 9999
     duration_ms / 1000 AS duration_seconds,  -- how long it took
     success,  -- false when it failed, NULL when it does not say
     error_type,  -- why it failed, in a word

@@ -33,7 +33,10 @@ CREATE OR REPLACE TEMP MACRO local_week(t) AS local_day(t) - CAST(isodow(local_d
 CREATE OR REPLACE TEMP MACRO local_month(t) AS local_day(t) - CAST(day(local_day(t)) - 1 AS INTEGER);
 CREATE OR REPLACE TEMP MACRO elapsed_seconds(began, ended) AS
     CASE WHEN ended >= began THEN (epoch_us(ended) - epoch_us(began)) / 1000000 END;
-CREATE OR REPLACE TEMP MACRO later_by(t, ms) AS make_timestamptz(epoch_us(t) + CAST(round(ms * 1000) AS BIGINT));
+CREATE OR REPLACE TEMP MACRO later_by(t, ms) AS CASE
+    WHEN epoch_us(t) + ms * 1000 < epoch_us(TIMESTAMPTZ '10000-01-01 00:00:00+00')
+    THEN make_timestamptz(epoch_us(t) + CAST(round(ms * 1000) AS BIGINT))
+END;
 """
 
 _SUMS: Final = """
