@@ -698,6 +698,45 @@ def test_weeks_and_months_are_built_a_period_at_a_time(tmp_path: Path, monkeypat
     assert rows(mill, "SELECT events FROM months") == [(5,)]
 
 
+def test_a_week_lies_in_the_file_of_the_month_that_it_begins_in(tmp_path: Path) -> None:
+    """A late record changes the file of its week and that of its month; those without a rebuilt period stay."""
+    moments = ("2026-01-20T10:00:00Z", "2026-01-29T10:00:00Z", "2026-02-02T10:00:00Z", "2026-03-02T10:00:00Z")
+    records = [event(at, at, session_id="s1", duration_ms=n) for n, at in enumerate(moments)]
+    zone = 'timezone = "Asia/Kolkata"'
+    mill = home(tmp_path, *records, settings=zone)
+    tables = ("activity_weekly", "activity_monthly")
+    built(mill, *tables)
+    before = {table: {file.name[:7]: file.name for file in mill.path(table).iterdir()} for table in tables}
+    assert {table: sorted(files) for table, files in before.items()} == {
+        table: ["2026-01", "2026-02", "2026-03"] for table in tables
+    }
+    late = event("late", "2026-02-01T18:29:59Z", session_id="s2", duration_ms=7)
+    feed(mill, late)
+    assert built(mill, *tables) == {
+        "activity_weekly": ["2026-01-26", "2026-02-02"],  # its UTC day is of both Kolkata's Sunday and its Monday
+        "activity_monthly": ["2026-02-01"],
+    }
+    after = {table: {file.name[:7]: file.name for file in mill.path(table).iterdir()} for table in tables}
+    stay = {(table, month) for table in tables for month in after[table] if after[table][month] == before[table][month]}
+    assert stay >= {("activity_weekly", "2026-03"), ("activity_monthly", "2026-01"), ("activity_monthly", "2026-03")}
+    assert not stay & {("activity_weekly", "2026-01"), ("activity_monthly", "2026-02")}
+    fresh = home(tmp_path, *records, late, settings=zone, name="fresh")
+    built(fresh, *tables)
+    assert published(mill) == published(fresh)
+    columns = "events, sessions, max_duration_ms FROM"
+    assert rows(mill, f"SELECT week_start::VARCHAR, {columns} activity_weekly ORDER BY ALL") == [
+        ("2026-01-19", 1, 1, 0.0),
+        ("2026-01-26", 2, 2, 7.0),
+        ("2026-02-02", 1, 1, 2.0),
+        ("2026-03-02", 1, 1, 3.0),
+    ]
+    assert rows(mill, f"SELECT month_start::VARCHAR, {columns} activity_monthly ORDER BY ALL") == [
+        ("2026-01-01", 2, 1, 1.0),
+        ("2026-02-01", 2, 2, 7.0),
+        ("2026-03-01", 1, 1, 3.0),
+    ]
+
+
 def test_a_table_of_any_kind_may_read_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weeks of days, days of a whole table and windows of a whole table are rebuilt when that changes."""
     folder = tmp_path / "tables"

@@ -107,7 +107,10 @@ def _bind_known(build: Build, table: Table, last: str) -> None:
             relations.bind_table_until(build.connection, other.name, _files(build, other), other.partition_column, last)
         elif catalog.is_of_days(other):
             _bind_known(build, other, last)
-            relations.bind(build.connection, other.name, other.select)
+            name, _ = relations.write(
+                build.connection, other.select, build.folder, other.name, build.settings.parameters
+            )
+            relations.bind(build.connection, other.name, relations.published([str(build.folder / name)]))
         else:
             relations.bind_table(build.connection, other.name, _files(build, other), other.partition_column, None)
 

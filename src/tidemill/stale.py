@@ -192,7 +192,7 @@ def _known_digest(build: Build, table: Table, last: str) -> str:
         if other.partition == "day":
             found[other.name] = {day: mark for day, mark in marks.items() if day <= last}
         elif catalog.is_of_days(other):
-            found[other.name] = [other.select, _known_digest(build, other, last)]
+            found[other.name] = [_select_digest(build, other), _known_digest(build, other, last)]
         else:
             found[other.name] = marks
     return digest(found)
