@@ -5,8 +5,8 @@ what they stand for); `empty`, the rows that come of nothing, where there are an
 of `events`, `jobs`, `metrics`, `prices` or another table, and the expected rows in order; `parameters` holds the
 settings that are not the default. A column that an expected row leaves out is not compared; "NULL" is no value. Another
 table is built by its own select, and gets the case's rows. A window table is given the records of its case's window
-(`as_of`, `window_hours`), and other tables as they were known at the end of that day. `types` are those of columns whose
-names do not tell.
+(`as_of`, `window_hours`), and other tables as they were known at the end of that day. `types` are those of columns
+whose names do not tell.
 """
 
 from __future__ import annotations
