@@ -14,7 +14,7 @@ export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench lock clean
+.PHONY: help demo test lint docs bench lock clean
 
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ lint: $(READY) ## check style, format and types
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet || { echo "not formatted: run $(BIN)/ruff format"; exit 1; }
 	@$(BIN)/mypy
+
+docs: $(READY) | build ## write docs/tables.md from the tables' SQL files
+	@$(BIN)/python -m tidemill.dictionary > build/tables.md
+	@mv build/tables.md docs/tables.md
 
 bench: $(READY) | build ## measure speed and memory
 	@$(BIN)/python -m benchmarks.run $(ARGS)

@@ -14,7 +14,7 @@ from prefect.utilities.annotations import quote
 
 from tidemill import build, catalog, ingest, settings
 from tidemill.build import Build, Built
-from tidemill.errors import TidemillError
+from tidemill.errors import TableError, TidemillError
 from tidemill.home import Home
 from tidemill.ingest import Report
 
@@ -80,21 +80,25 @@ def pipeline(home: str = "data", as_of: str | None = None, *, full: bool = False
     with build.begin(place, config, as_of=as_of, full=full) as work:
         handle: Any = quote(work)  # Prefect looks into no argument that is quoted
         for table in catalog.tables():
-            build_table(handle, table)
+            state = build_table(handle, table, return_state=True)
+            if table not in work.failed:  # the others go on after a table's own failure, and after no other
+                state.result()
         snapshot = publish(handle)
-        built = list(work.built)
+        built, failed = list(work.built), list(work.failed.values())
     create_markdown_artifact(
-        summary(reports, built, snapshot), key="summary", description=f"The pipeline's run over {home}"
+        summary(reports, built, failed, snapshot), key="summary", description=f"The pipeline's run over {home}"
     )
-    failures = [failure for report in reports for failure in report.failures]
+    failures = [*(failure for report in reports for failure in report.failures), *failed]
     if failures:
         raise failures[0]
     counts = {name: sum(report.total(name) for report in reports) for name in ("accepted", "duplicates", "quarantined")}
     return counts | {"partitions": sum(len(table.partitions) for table in built)}
 
 
-def summary(reports: Sequence[Report], built: Sequence[Built], snapshot: str | None) -> str:
-    """The run in Markdown: what was loaded and refused, what was built, what could not be read."""
+def summary(
+    reports: Sequence[Report], built: Sequence[Built], failed: Sequence[TableError], snapshot: str | None
+) -> str:
+    """The run in Markdown: what was loaded and refused, what was built, what could not be read or built."""
     names = ("records_read", "expanded", "accepted", "duplicates", "quarantined", "ignored")
     lines = ["## Loaded", "", f"| source | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     lines += [f"| {r.source} | {' | '.join(f'{r.total(name):,}' for name in names)} |" for r in reports]
@@ -102,6 +106,7 @@ def summary(reports: Sequence[Report], built: Sequence[Built], snapshot: str | N
     lines += [f"| {b.table} | {len(b.partitions)} | {b.rows:,} | {b.seconds:.2f} |" for b in built]
     lines += ["", f"Published as `{snapshot}`." if snapshot else "Nothing was stale: the snapshot stays as it is."]
     lines += [f"\n**Not read:** {failure}" for report in reports for failure in report.failures]
+    lines += [f"\n**Not built:** {failure}" for failure in failed]
     return "\n".join(lines)
 
 

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-import re
 import shutil
+import tomllib
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -26,12 +27,11 @@ from tests.homes import (
     write_settings,
 )
 from tidemill import Tidemill, catalog, lake, plan
-from tidemill.errors import TableError, UsageError
+from tidemill.errors import BuildError, UsageError
 from tidemill.settings import sql_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 COUNTED: Final = "FROM events\nGROUP BY ALL"
 TWO_DAYS: Final = (
@@ -99,6 +99,76 @@ def test_a_late_record_reopens_its_day_and_nothing_else(tmp_path: Path, late: Re
     assert {name: days for name, days in found.items() if tables[name].partition == "day"} == {
         name: ["2026-02-10"] for name in found if tables[name].partition == "day"
     }
+
+
+def test_a_job_seen_again_after_its_day_was_built_reopens_what_it_is_in(tmp_path: Path) -> None:
+    """The day on which it was created, not the one on which it was seen, and what is made of the jobs of all days."""
+    failed = job(
+        "j1",
+        "2026-02-10T09:00:00Z",
+        status="failed",
+        started_at="2026-02-10T09:01:00Z",
+        completed_at="2026-02-12T09:01:00.75Z",
+        observed_at="2026-02-12T10:00:00Z",
+    )
+    before = (
+        job("j1", "2026-02-10T09:00:00Z", status="running", workflow_id="w1", user_id="u1"),
+        job("j2", "2026-02-11T09:00:00Z", status="completed", workflow_id="w2", user_id="u1"),
+        job("j3", "2026-02-12T09:00:00Z", status="completed", workflow_id="w2", user_id="u2"),
+        event("s1", "2026-02-10T09:02:00Z", type="step", job_id="j1", duration_ms=500, success=True),
+        event("v1", "2026-02-11T09:02:00Z", type="validation", job_id="j2", name="not_null", success=True),
+        event("w1", "2026-02-11T09:00:00Z", type="workflow_updated", workflow_id="w1", user_id="u2", status="active"),
+        metric("m1", "2026-02-10T09:00:00Z"),
+    )
+    mill = home(tmp_path, *before)
+    built(mill, as_of=AS_OF)
+    summary = "SELECT jobs, running, completed, failed, success_rate FROM job_summary"
+    assert rows(mill, summary) == [(3, 1, 2, 0, 1.0)]
+    feed(mill, failed)
+    assert built(mill, as_of=AS_OF) == {
+        "job_states": ["2026-02-10"],
+        "jobs_daily": ["2026-02-10"],
+        "job_totals": ["all"],
+        "job_summary": ["all"],
+        "workflows": ["all"],
+        "user_jobs": ["all"],
+    }
+    fresh = home(tmp_path, failed, *before[1:], before[0], name="fresh")
+    built(fresh, as_of=AS_OF)
+    assert published(mill) == published(fresh)
+    assert rows(mill, summary) == [(3, 0, 2, 1, 2 / 3)]
+    executed = "failed, executed_jobs, execution_seconds, execution_whole_seconds"
+    assert rows(mill, f"SELECT workflow_id, user_id, {executed} FROM workflows ORDER BY ALL") == [
+        ("w1", "u2", 1, 1, 172800.75, 172800.0),
+        ("w2", "u2", 0, 2, None, None),
+    ]
+    assert rows(mill, f"SELECT user_id, workflows, jobs, {executed} FROM user_jobs ORDER BY ALL") == [
+        ("u1", 0, 2, 1, 2, 172800.75, 172800.0),
+        ("u2", 2, 1, 0, 1, None, None),
+    ]
+
+
+def test_a_late_update_of_a_workflow_reopens_its_day_and_changes_only_what_is_newest(tmp_path: Path) -> None:
+    """Of the days of workflows, steps and checks just the late one is built; an older update takes nothing back."""
+
+    def update(key: str, at: str, **fields: object) -> Record:
+        return event(key, at, type="workflow_updated", workflow_id="w1", **fields)
+
+    days = ("workflows_daily", "validations_daily", "slowest_steps_daily")
+    workflow = "SELECT user_id, workflow_kind, workflow_status FROM workflows"
+    mill = home(tmp_path, *TWO_DAYS, update("w2", "2026-02-11T10:00:00Z", user_id="u2", status="terminated"))
+    built(mill, as_of=AS_OF)
+    assert rows(mill, workflow) == [("u2", None, "terminated")]
+    for late, expected in (
+        (update("w1", "2026-02-10T10:00:00Z", user_id="u1", name="etl", status="active"), ("u2", "etl", "terminated")),
+        (update("w3", "2026-02-11T10:00:00.000001Z", status="deleted"), ("u2", "etl", "deleted")),
+    ):
+        feed(mill, late)
+        found = built(mill, as_of=AS_OF)
+        assert {table: found[table] for table in days} == {table: [late["timestamp"][:10]] for table in days}
+        assert {"workflows", "user_jobs", "validation_rules", "slowest_steps"} <= found.keys()
+        assert not {"job_states", "jobs_daily", "metric_daily"} & found.keys()
+        assert rows(mill, workflow) == [expected]
 
 
 def test_a_late_record_touches_only_the_windows_that_reach_it(tmp_path: Path) -> None:
@@ -193,27 +263,52 @@ def test_new_prices_rebuild_what_reads_them(tmp_path: Path) -> None:
     assert rows(mill, "SELECT estimated_cost_usd, unpriced_requests FROM llm_hourly") == [(3.0, 0)]
 
 
-@pytest.mark.parametrize(
-    ("text", "fault"),
-    [
-        ("", "its first line is not provider,model,"),
-        ("model,provider,valid_from,input_per_1m_usd,output_per_1m_usd\nm1,,2026-01-01,3,9\n", "its first line is not"),
+def test_another_setting_rebuilds_the_tables_that_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And those above them, of every kind of partition, but no others; a comment or a text names nothing."""
+    folder = tmp_path / "tables"
+    by_day = ["partition: day", "sort: day"]
+    day = {"day": "local_day(timestamp)"}
+    events = {"events": "count(*)"}
+    write_table(folder, "slow", by_day, day | {"slow": "count(*) FILTER (WHERE duration_ms > $short_max)"}, COUNTED)
+    write_table(folder, "days", [*by_day, "see $short_max"], day | {"word": "'$short_max'"} | events, COUNTED)
+    write_table(folder, "above", ["partition: none", "sort: slow"], {"slow": "whole_sum(slow)"}, "FROM slow")
+    cost = {"cost": "CAST(count(*) * $cost_per_1k_tokens AS DOUBLE)"}
+    write_table(folder, "whole", ["partition: none", "sort: cost"], cost, "FROM slow")
+    ends = {"window_hours": "CAST($window_hours AS BIGINT)", "as_of": "$as_of"}
+    window = ["partition: window", "windows: 24h", "sort: window_hours"]
+    write_table(folder, "windows", window, ends | {"longest": "CAST($long_max AS DOUBLE)"}, "FROM whole")
+    other_tables(monkeypatch, folder)
+    calls = (event(f"{ms}", "2026-02-10T10:00:00Z", duration_ms=ms) for ms in (1, 2, 3, 4))
+    mill = home(tmp_path, *calls)
+    assert built(mill, as_of=AS_OF).keys() == {"slow", "days", "above", "whole", "windows"}
+    assert rows(mill, "SELECT slow, cost, longest FROM above, whole, windows") == [(2, 0.0001, 10.0)]
+    for setting, tables, found in (
+        ("functions.short_max = 1", {"slow", "above", "whole", "windows"}, (3, 0.0001, 10.0)),
+        ("functions.short_max = 1.0", set(), (3, 0.0001, 10.0)),
+        ("functions = {short_max = 1, long_max = 30}", {"windows"}, (3, 0.0001, 30.0)),
+        ("functions = {short_max = 1, long_max = 30, medium_max = 6}", set(), (3, 0.0001, 30.0)),
         (
-            "{header},m1,2026-01-01,3\n",
-            "CSV Error on Line: 2: Original Line: ,m1,2026-01-01,3: Expected Number of Columns",
+            "functions = {short_max = 1, long_max = 30}\nknowledge.cost_per_1k_tokens = 2",
+            {"whole", "windows"},
+            (3, 2, 30),
         ),
-        ("{header},m1,never,3,9\n", 'Error when converting column "valid_from". Could not convert string "never"'),
-    ],
-    ids=["empty", "other order", "missing value", "no time"],
-)
-def test_prices_that_are_none_are_said(tmp_path: Path, text: str, fault: str) -> None:
-    """With their file, the line and the reason, when a table needs them; nothing is published of them."""
+    ):
+        write_settings(mill, setting)
+        assert built(mill, as_of=AS_OF).keys() == tables
+        assert rows(mill, "SELECT slow, cost, longest FROM above, whole, windows") == [found]
+
+
+def test_prices_that_are_none_stop_only_what_needs_them(tmp_path: Path) -> None:
+    """The table, the file, its line and the reason are said; every other table is built and published."""
     mill = home(tmp_path, *TWO_DAYS)
-    mill.home.prices.write_text(text.format(header="provider,model,valid_from,input_per_1m_usd,output_per_1m_usd\n"))
-    with pytest.raises(UsageError, match=re.escape(fault)) as raised:
-        mill.build("llm_hourly")
-    assert str(raised.value).startswith(f"{mill.home.prices}: ")
-    assert "metric_hourly" in built(mill, "metric_hourly")
+    mill.home.prices.write_text("provider,model,valid_from,input_per_1m_usd,output_per_1m_usd\n,m1,never,3,9\n")
+    with pytest.raises(BuildError) as raised:
+        mill.build()
+    assert {failure.split()[1] for failure in map(str, raised.value.failures)} == readers_of("prices")
+    for failure in raised.value.failures:
+        assert str(failure).endswith(f" cannot be built: {mill.home.prices}, line 2: valid_from is no time: never")
+    assert "metric_hourly" in published(mill)
+    assert not readers_of("prices") & published(mill).keys()
 
 
 def test_only_the_tables_asked_for_and_their_inputs_are_built(tmp_path: Path) -> None:
@@ -393,6 +488,7 @@ def test_a_moment_without_an_offset_is_utc(tmp_path: Path) -> None:
 ZONES = ("UTC", "Europe/Berlin", "Asia/Kolkata", "Pacific/Kiritimati", "America/St_Johns")
 HOURS = st.integers(min_value=0, max_value=24 * 40)
 WORDS = st.sampled_from(["a", "b", None])
+KINDS = ("step", "llm_request", "error_occurred", "validation", "log", "workflow_updated")
 
 
 @st.composite
@@ -408,9 +504,11 @@ def batches(draw: st.DrawFn) -> list[list[Record]]:
                 "session_id": draw(WORDS),
                 "user_id": draw(WORDS),
                 "job_id": draw(WORDS),
+                "workflow_id": draw(WORDS),
                 "duration_ms": draw(HOURS) / 7,
+                "success": draw(st.sampled_from([True, False, None])),
             }
-            kind = draw(st.sampled_from(["step", "llm_request", "error_occurred"]))
+            kind = draw(st.sampled_from(KINDS))
             records.append(
                 event(f"{number}-{index}", at, type=kind, ttft_ms=draw(HOURS) / 3, cost_usd=draw(HOURS) / 9, **fields)
             )
@@ -456,7 +554,9 @@ def test_of_an_empty_lake_every_table_is_published(tmp_path: Path) -> None:
     for table in catalog.tables().values():
         frame = mill.show(table.name)
         assert frame.columns == list(table.comments), table.name
-        assert len(frame) == len(table.windows), table.name
+        cases = Path(__file__).parent / "sql" / "tables" / table.family / f"{table.name}.toml"
+        of_nothing = tomllib.loads(cases.read_text("utf-8")).get("empty", [])
+        assert len(frame) == len(of_nothing) * max(1, len(table.windows)), table.name
     assert built(mill, as_of=AS_OF) == {}
 
 
@@ -486,22 +586,91 @@ def test_an_empty_table_gets_the_columns_of_its_new_sql(tmp_path: Path, monkeypa
     assert "twice" in mill.show("metric_hourly").columns
 
 
-def test_a_broken_select_names_its_table_and_leaves_the_snapshot(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The error says which table and what is wrong; what was published stays as it was."""
-    mill = home(tmp_path, *TWO_DAYS)
-    built(mill, as_of=AS_OF)
-    snapshot = mill.snapshot()
+def break_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str, right: str, wrong: str) -> None:
+    """Let a table's SQL be wrong."""
     folder = copy_of_tables(tmp_path)
-    file = folder / "activity" / "activity_daily.sql"
-    file.write_text(file.read_text().replace("count(*) AS events", "count(no_such_column) AS events"))
+    file = folder / f"{table}.sql"
+    assert right in file.read_text()
+    file.write_text(file.read_text().replace(right, wrong))
     other_tables(monkeypatch, folder)
-    with pytest.raises(TableError, match=r"table activity_daily cannot be built: .*no_such_column") as raised:
-        mill.build(as_of=AS_OF)
-    assert "\n" not in str(raised.value)
-    assert mill.snapshot() == snapshot
+
+
+def test_a_broken_select_stops_only_what_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its table, file, line and the engine's message are said; it and its readers stay, the rest is published."""
+    mill = home(tmp_path, *TWO_DAYS)
+    names = ("sessions", "users", "activity_daily", "metric_daily")
+    built(mill, *names, as_of=AS_OF)
+    before = published(mill)
+    break_table(
+        tmp_path, monkeypatch, "activity/session_activity_daily", "count(*) AS events", "count(no_such) AS events"
+    )
+    feed(mill, event("late", "2026-02-10T12:00:00Z", session_id="s1"), metric("late", "2026-02-10T12:00:00Z"))
+    said: list[str] = []
+    for _ in range(2):
+        with pytest.raises(BuildError) as raised:
+            mill.build(*names, as_of=AS_OF, say=said.append)
+        (failure,) = raised.value.failures
+        assert str(failure).startswith(
+            "table session_activity_daily cannot be built: sql/tables/activity/session_activity_daily.sql, line 29: "
+            'Binder Error: Referenced column "no_such" not found in FROM clause!'
+        )
+        assert "\n" not in str(failure)
+        assert str(raised.value) == (
+            "1 table could not be built; what reads it waits as it is: sessions, users; everything else is published"
+        )
+        assert getattr(raised.value, "__notes__", None) == [str(failure)]
+    assert said == [str(failure), str(failure)]
+    assert [made.table for made in raised.value.built] == []
+    after = published(mill)
+    assert {name for name in after if after[name] != before[name]} == {"activity_daily", "metric_daily"}
     assert not list(mill.home.tables.glob("building-*"))
+
+
+def test_a_table_that_fails_from_the_first_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor are its readers; once mended they all are, and nothing else is built again."""
+    mill = home(tmp_path, *TWO_DAYS)
+    names = ("sessions", "activity_daily")
+    break_table(tmp_path, monkeypatch, "activity/session_activity_daily", "whole_sum(total_tokens)", "1 / nothing")
+    with pytest.raises(BuildError) as raised:
+        mill.build(*names)
+    assert [made.table for made in raised.value.built] == ["activity_daily"]
+    assert published(mill).keys() == {"activity_daily"}
+    monkeypatch.undo()
+    assert built(mill, *names).keys() == {"session_activity_daily", "sessions"}
+    fresh = home(tmp_path, *TWO_DAYS, name="fresh")
+    built(fresh, *names)
+    assert published(mill) == published(fresh)
+
+
+def test_a_failure_of_values_is_said_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A select that binds and fails over the records names its table and file."""
+    mill = home(tmp_path, *TWO_DAYS)
+    break_table(
+        tmp_path, monkeypatch, "activity/activity_daily", "count(*) AS events", "CAST(min(type) AS BIGINT) AS events"
+    )
+    with pytest.raises(BuildError) as raised:
+        mill.build("activity_daily", "metric_daily")
+    assert "table activity_daily cannot be built: sql/tables/activity/activity_daily.sql" in str(
+        raised.value.failures[0]
+    )
+    assert "Could not convert string" in str(raised.value.failures[0])
+    assert published(mill).keys() == {"metric_daily"}
+
+
+def test_a_published_table_of_older_sql_still_explains_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that failed keeps its columns: table_columns has those that are there, with what is known of them."""
+    mill = home(tmp_path, *TWO_DAYS)
+    built(mill, "activity_daily", "metric_daily")
+    break_table(tmp_path, monkeypatch, "activity/activity_daily", "count(*) AS events", "no_such AS happened")
+    feed(mill, metric("late", "2026-02-10T12:00:00Z"))
+    with pytest.raises(BuildError):
+        mill.build("activity_daily", "metric_daily")
+    told = "SELECT column_name, description FROM table_columns WHERE table_name = 'activity_daily' LIMIT 3"
+    assert rows(mill, told) == [
+        ("day", "the local date"),
+        ("events", None),
+        ("errors", "events of type error_occurred"),
+    ]
 
 
 # A table of one's own takes one file
@@ -527,6 +696,45 @@ def test_weeks_and_months_are_built_a_period_at_a_time(tmp_path: Path, monkeypat
     assert built(mill) == {"months": ["2026-02-01"], "weeks": ["2026-02-09"]}
     assert rows(mill, "SELECT events FROM weeks WHERE week_start = DATE '2026-02-09'") == [(2,)]
     assert rows(mill, "SELECT events FROM months") == [(5,)]
+
+
+def test_a_week_lies_in_the_file_of_the_month_that_it_begins_in(tmp_path: Path) -> None:
+    """A late record changes the file of its week and that of its month; those without a rebuilt period stay."""
+    moments = ("2026-01-20T10:00:00Z", "2026-01-29T10:00:00Z", "2026-02-02T10:00:00Z", "2026-03-02T10:00:00Z")
+    records = [event(at, at, session_id="s1", duration_ms=n) for n, at in enumerate(moments)]
+    zone = 'timezone = "Asia/Kolkata"'
+    mill = home(tmp_path, *records, settings=zone)
+    tables = ("activity_weekly", "activity_monthly")
+    built(mill, *tables)
+    before = {table: {file.name[:7]: file.name for file in mill.path(table).iterdir()} for table in tables}
+    assert {table: sorted(files) for table, files in before.items()} == {
+        table: ["2026-01", "2026-02", "2026-03"] for table in tables
+    }
+    late = event("late", "2026-02-01T18:29:59Z", session_id="s2", duration_ms=7)
+    feed(mill, late)
+    assert built(mill, *tables) == {
+        "activity_weekly": ["2026-01-26", "2026-02-02"],  # its UTC day is of both Kolkata's Sunday and its Monday
+        "activity_monthly": ["2026-02-01"],
+    }
+    after = {table: {file.name[:7]: file.name for file in mill.path(table).iterdir()} for table in tables}
+    stay = {(table, month) for table in tables for month in after[table] if after[table][month] == before[table][month]}
+    assert stay >= {("activity_weekly", "2026-03"), ("activity_monthly", "2026-01"), ("activity_monthly", "2026-03")}
+    assert not stay & {("activity_weekly", "2026-01"), ("activity_monthly", "2026-02")}
+    fresh = home(tmp_path, *records, late, settings=zone, name="fresh")
+    built(fresh, *tables)
+    assert published(mill) == published(fresh)
+    columns = "events, sessions, max_duration_ms FROM"
+    assert rows(mill, f"SELECT week_start::VARCHAR, {columns} activity_weekly ORDER BY ALL") == [
+        ("2026-01-19", 1, 1, 0.0),
+        ("2026-01-26", 2, 2, 7.0),
+        ("2026-02-02", 1, 1, 2.0),
+        ("2026-03-02", 1, 1, 3.0),
+    ]
+    assert rows(mill, f"SELECT month_start::VARCHAR, {columns} activity_monthly ORDER BY ALL") == [
+        ("2026-01-01", 2, 1, 1.0),
+        ("2026-02-01", 2, 2, 7.0),
+        ("2026-03-01", 1, 1, 3.0),
+    ]
 
 
 def test_a_table_of_any_kind_may_read_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -585,19 +793,23 @@ def test_a_plan_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             found.setdefault(step.why, set()).add(step.table)
         return found
 
+    tables = catalog.tables()
+    direct = {kind: {name for name in tables if kind in tables[name].records} for kind in ("jobs", "metrics")}
     mill = home(tmp_path, *TWO_DAYS)
     assert why() == {"new": set(catalog.tables())}
     built(mill, as_of=AS_OF)
     assert why() == {}
     assert why(full=True) == {"--full": set(catalog.tables())}
-    assert why(as_of="2026-03-12T12:00:01Z") == {"its moment passed": {"llm_ttft"}}
+    assert why(as_of="2026-03-12T12:00:01Z") == {
+        "its moment passed": {name for name in tables if tables[name].partition == "window"}
+    }
     feed(mill, metric("late", "2026-02-10T10:00:00Z"))
-    assert why() == {"its records changed": {"metric_hourly"}}
+    assert why() == {"its records changed": direct["metrics"]}
     feed(mill, job("j9", "2026-02-13T10:00:00Z"))
     assert why() == {
-        "its records changed": {"metric_hourly"},
-        "new": {"job_states", "jobs_daily"},
-        "a table that it reads changed": {"job_totals"},
+        "its records changed": direct["metrics"],
+        "new": direct["jobs"],
+        "a table that it reads changed": readers_of("jobs") - direct["jobs"],
     }
     built(mill, as_of=AS_OF)
     folder = copy_of_tables(tmp_path)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlglot
 
 from tests.homes import home
 from tidemill import catalog
@@ -56,6 +57,21 @@ def test_windows_are_hours(tmp_path: Path) -> None:
     assert table(tmp_path, header + "SELECT 1\nFROM events\n").windows == (24, 168, 720)
 
 
+def test_a_table_may_ask_for_the_window_before(tmp_path: Path) -> None:
+    """It is then given twice the hours."""
+    header = HEADER.replace("partition: day", "partition: window\n-- windows: 24h")
+    one = table(tmp_path, header + "SELECT 1\nFROM events\n")
+    both = table(tmp_path, header + "-- before: 1\nSELECT 1\nFROM events\n")
+    assert [(found.before, found.stretch(24)) for found in (one, both)] == [(False, 24), (True, 48)]
+
+
+def test_a_sort_may_be_of_expressions(tmp_path: Path) -> None:
+    """A comma within parentheses divides nothing."""
+    sort = "sort: day DESC, list_position(['b', 'a'], name), name"
+    found = table(tmp_path, HEADER.replace("sort: day", sort) + "SELECT 1\nFROM events\n")
+    assert found.sort == ("day DESC", "list_position(['b', 'a'], name)", "name")
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
@@ -76,6 +92,11 @@ def test_windows_are_hours(tmp_path: Path) -> None:
             HEADER.replace("partition: day", "partition: window\n-- windows: 24h, 0h"),
             "a window is a number of hours or days like 24h or 7d, not 0h",
         ),
+        (
+            HEADER.replace("partition: day", "partition: window\n-- windows: 24h\n-- before: 2"),
+            "before is 1, of a window table, or is not there",
+        ),
+        (HEADER + "-- before: 1\n", "before is 1, of a window table, or is not there"),
     ],
 )
 def test_a_header_that_is_none_is_said_with_its_file(tmp_path: Path, text: str, fault: str) -> None:
@@ -163,13 +184,22 @@ def test_every_table_explains_itself(name: str, columns: dict[str, list[str]]) -
 def test_every_table_has_the_columns_of_its_header(name: str, columns: dict[str, list[str]]) -> None:
     """Those of its sort, its grain and its partition; and the sort ends in the key."""
     found = catalog.table(name)
-    assert set(found.sort) <= set(columns[name])
+    order = sqlglot.parse_one(f"SELECT 1 ORDER BY {', '.join(found.sort)}", dialect="duckdb")
+    sort = {column.name for column in order.find_all(sqlglot.exp.Column)}
+    assert sort <= set(columns[name])
     if found.partition in {"day", "week", "month"}:
         assert found.partition_column in columns[name]
     if found.partition == "window":
         assert columns[name][:2] == ["window_hours", "as_of"]
-    else:
-        assert set(found.grain.split(", ")) <= set(found.sort)
+    assert set(found.key) <= sort
+
+
+@pytest.mark.parametrize("name", catalog.tables())
+def test_what_is_of_days_can_be_made_of_fewer_days(name: str) -> None:
+    """Only what is built whole, and reads nothing but tables of days."""
+    found = catalog.table(name)
+    of_days = {catalog.tables()[read].partition for read in found.reads & catalog.tables().keys()} == {"day"}
+    assert catalog.is_of_days(found) == (found.partition == "none" and of_days and catalog.PRICES not in found.reads)
 
 
 @pytest.mark.parametrize("name", catalog.tables())

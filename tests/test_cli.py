@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.homes import AS_OF, built, digests, event, feed, home, job, metric, process, tm
-from tidemill import catalog
+from tidemill import __version__, catalog
 
 if TYPE_CHECKING:
     from tidemill import Tidemill
 
-COMMANDS: Final = ("init", "ingest", "build", "run", "query", "show", "path", "tables", "status", "simulate")
+COMMANDS: Final = ("init", "ingest", "build", "run", "query", "show", "path", "tables", "status", "check", "simulate")
 HEAVY: Final = ("polars", "duckdb", "pyarrow", "deltalake", "prefect", "pandas", "sqlglot", "pydantic")
 RECORDS: Final = (
     event("a", "2026-02-10T10:00:00Z", session_id="s1", user_id="u1", duration_ms=10.5),
@@ -101,10 +101,13 @@ def test_the_pipeline_by_hand(tmp_path: Path) -> None:
     said = tm("build", "--as-of", AS_OF, at=place)
     assert said.code == 0
     assert [line.split()[0] for line in said.out.splitlines()] == ["table", *catalog.tables()]
-    assert "build: activity_daily\n" in said.err
+    assert said.err.splitlines() == [f"build: {table}" for table in catalog.tables()]
     said = tm("build", "--as-of", AS_OF, at=place)
-    assert (said.code, said.out) == (0, "")
-    assert said.err.endswith("everything is fresh: nothing was built\n")
+    assert (said.code, said.out, said.err) == (0, "", "everything is fresh: nothing was built\n")
+    (tmp_path / "more.jsonl").write_text(json.dumps(metric("more", "2026-02-10T11:00:00Z")) + "\n")
+    tm("ingest", tmp_path / "more.jsonl", at=place)
+    said = tm("build", "--as-of", AS_OF, at=place)
+    assert (said.code, set(said.err.splitlines())) == (0, {"build: metric_daily", "build: metric_hourly"})
     said = tm("query", "SELECT job_id, status FROM job_states", at=place)
     assert (said.code, said.out.split(), said.err) == (0, ["job_id", "status", "j", "completed"], "")
     said = tm("path", "job_states", at=place)
@@ -125,8 +128,7 @@ def test_run_is_ingest_and_build(tmp_path: Path) -> None:
     said = tm("run", "--as-of", "latest", at=place)
     assert said.code == 0
     assert said.out.splitlines()[1].split() == ["app", *"0000000"]
-    assert said.err.endswith("app: 1 files hold nothing new\nbuild: " + said.err.split("build: ", 1)[1])
-    assert said.err.endswith("everything is fresh: nothing was built\n")
+    assert said.err == "ingest: app\napp: 1 files hold nothing new\neverything is fresh: nothing was built\n"
 
 
 def test_run_builds_what_it_could_load(tmp_path: Path) -> None:
@@ -188,13 +190,103 @@ def test_a_dry_run_says_what_is_stale_and_why(tmp_path: Path) -> None:
     said = tm("build", "--dry-run", at=mill)
     assert (said.code, said.err) == (0, "")
     table, partition, *why = said.out.splitlines()[1].split()
-    assert (table, partition, " ".join(why)) == ("metric_hourly", "2026-02-10", "its records changed")
-    assert len(said.out.splitlines()) == 2
+    assert (table, partition, " ".join(why)) == ("metric_daily", "2026-02-10", "its records changed")
+    assert [line.split()[0] for line in said.out.splitlines()[1:]] == ["metric_daily", "metric_hourly"]
     said = tm("build", "--dry-run", "activity_daily", at=mill)
     assert (said.code, said.out, said.err) == (0, "", "everything is fresh: nothing would be built\n")
     full = tm("build", "--dry-run", "--full", "job_states", at=mill).out.splitlines()
     assert [line.split() for line in full] == [["table", "partition", "why"], ["job_states", "2026-02-10", "--full"]]
     assert digests(mill.home.tables) == before
+
+
+def test_a_build_that_fails_in_part_says_what_was_built(tmp_path: Path) -> None:
+    """What was built on standard output, each failure a line of its own, and the exit code is 1."""
+    mill = home(tmp_path, *RECORDS)
+    mill.home.prices.write_text("nothing\n")
+    said = tm("build", "metric_daily", "llm_hourly", "assistant_costs", at=mill)
+    assert said.code == 1
+    assert [line.split()[0] for line in said.out.splitlines()] == ["table", "metric_daily"]
+    failures = [line for line in said.err.splitlines() if line.startswith("tidemill: ")]
+    assert [line.split(":")[1].split(" cannot")[0] for line in failures[:2]] == [
+        " table assistant_costs",
+        " table llm_hourly",
+    ]
+    assert failures[2:] == ["tidemill: 2 tables could not be built; everything else is published"]
+
+
+def test_a_file_that_cannot_be_read_leaves_no_table_of_zeros(tmp_path: Path) -> None:
+    """Its error is all that is said of it; beside it stands what the others loaded."""
+    mill = home(tmp_path)
+    said = tm("ingest", tmp_path / "no.jsonl", at=mill)
+    assert (said.code, said.fault) == (2, f"{tmp_path}/no.jsonl does not exist")
+    (tmp_path / "good.jsonl").write_text(json.dumps(RECORDS[0]) + "\n")
+    said = tm("ingest", tmp_path / "no.jsonl", tmp_path / "good.jsonl", at=mill)
+    assert said.code == 2
+    assert said.out.splitlines()[1].split() == ["files", *"1101000"]
+
+
+def test_a_source_that_is_mistyped_is_not_taken_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said which one is near; what looks like a file, is there, or is near to nothing, is a file."""
+    mill = home(tmp_path, settings='[sources.calls]\npath = "calls.jsonl"\nrecord = "event"\n')
+    monkeypatch.chdir(tmp_path)
+    said = tm("ingest", "cals", at=mill)
+    assert (said.code, said.fault) == (2, 'there is no source "cals"; did you mean "calls"?')
+    for name in ("calls.json", "./cals", "nothing_like_it"):
+        assert tm("ingest", name, at=mill).fault == f"{tmp_path / name} does not exist"
+    (tmp_path / "cals").mkdir()
+    (tmp_path / "cals" / "a.jsonl").write_text(json.dumps(RECORDS[0]) + "\n")
+    assert tm("ingest", "cals", at=mill).code == 0
+
+
+def test_the_version_is_said() -> None:
+    """That of the package, and nothing else is done."""
+    said = tm("--version", "build")
+    assert (said.code, said.out, said.err) == (0, f"tidemill {__version__}\n", "")
+
+
+# One table, described
+
+
+def test_a_table_is_described(tmp_path: Path) -> None:
+    """Facts above columns for a person: before the build, after it, and once it is stale."""
+    mill = home(tmp_path, *RECORDS)
+
+    def facts() -> dict[str, str]:
+        above = tm("tables", "metric_hourly", at=mill).out.partition("\n\n")[0]
+        return {line.split()[0]: " ".join(line.split()[1:]) for line in above.splitlines()}
+
+    assert (facts()["freshness"], facts()["rows"], facts()["built_at"]) == ("not built yet", "", "")
+    built(mill, "metric_hourly")
+    assert {name: value for name, value in facts().items() if name not in {"built_at", "bytes"}} == {
+        "table": "metric_hourly",
+        "family": "metrics",
+        "description": catalog.table("metric_hourly").description,
+        "grain": "hour, name, unit, kind, labels",
+        "key": "hour, name, unit, kind, labels",
+        "partition": "day of hour",
+        "reads": "metrics",
+        "freshness": "fresh",
+        "rows": "1",
+    }
+    files = list(mill.path("metric_hourly").iterdir())
+    assert facts()["bytes"] == f"{sum(file.stat().st_size for file in files):,}"
+    feed(mill, metric("late", "2026-02-10T09:30:00Z"), metric("new", "2026-02-12T09:30:00Z"))
+    assert facts()["freshness"] == "stale: 2 of 2 (its records changed, new)"
+    columns = tm("tables", "metric_hourly", at=mill).out.partition("\n\n")[2].splitlines()
+    assert columns[0].split() == ["column", "type", "description"]
+    assert " ".join(columns[1].split()) == "hour TIMESTAMP WITH TIME ZONE the instant at which the local hour begins"
+    assert len(columns) == 1 + len(catalog.table("metric_hourly").comments)
+
+
+@pytest.mark.parametrize("name", ["activity_daily", "llm_ttft", "job_summary", "builds", "table_columns"])
+def test_a_program_is_told_of_a_table_in_one_row(mill: Tidemill, name: str) -> None:
+    """With its key as a list, its rows and bytes as numbers, and its columns nested."""
+    (row,) = json.loads(tm("tables", name, "--format", "json", at=mill).out)
+    assert (row["table"], row["rows"]) == (name, len(mill.show(name)))
+    assert [column["column"] for column in row["columns"]] == mill.show(name).columns
+    assert len(mill.show(name).select(row["key"]).unique()) == row["rows"] if row["key"] else row["rows"] == 1
+    assert row["bytes"] > 0
+    assert row["built_at"].endswith("Z")
 
 
 # What is refused
@@ -205,6 +297,7 @@ def test_a_dry_run_says_what_is_stale_and_why(tmp_path: Path) -> None:
     [
         (["buld"], "No such command 'buld'. Did you mean 'build'?; see: tidemill --help"),
         (["build", "--ful"], "No such option: --ful (Possible options: --full); see: tidemill build --help"),
+        (["tables", "activity_dayly"], 'there is no table "activity_dayly"; did you mean "activity_daily"?'),
         (["query"], "Missing argument 'sql'; see: tidemill query --help"),
         (["show", "activity_dayly"], 'there is no table "activity_dayly"; did you mean "activity_daily"?'),
         (["path", "activity_dayly"], 'there is no table "activity_dayly"; did you mean "activity_daily"?'),

@@ -20,8 +20,10 @@ PERIODS = st.sampled_from(clock.PERIODS)
 @examples(deadline=None)
 @given(at=INSTANTS, zone=ZONES)
 def test_a_record_is_found_on_its_local_day(at: datetime, zone: str) -> None:
-    """Its local day is among the reporting days of its UTC day, and its UTC day among those of its local day."""
-    utc, local = str(at.date()), str(at.astimezone(zoneinfo.ZoneInfo(zone)).date())
+    """Its local day, as SQL has it, is among the reporting days of its UTC day, and its UTC day among those of that."""
+    query = "SELECT CAST(timezone($zone, $at) AS DATE)::VARCHAR"
+    utc, ((local,),) = str(at.date()), UTC_DAYS.execute(query, {"zone": zone, "at": at}).fetchall()
+    assert clock.reporting_day(at, zone) == local
     assert local in clock.reporting_days([utc], zone)
     assert utc in clock.lake_days(local, zone)
 
@@ -82,7 +84,8 @@ def test_periods_are_those_of_sql(at: datetime) -> None:
 
 
 @pytest.mark.parametrize(
-    "zone", ["Europe/Berlin", "America/Sao_Paulo", "Asia/Kolkata", "Africa/Casablanca", "Pacific/Apia"]
+    "zone",
+    ["Europe/Berlin", "America/Sao_Paulo", "Asia/Kolkata", "Africa/Casablanca", "America/Winnipeg", "Pacific/Apia"],
 )
 def test_local_days_of_sql_are_among_the_reporting_days(zone: str) -> None:
     """For every hour of twenty years DuckDB's local day is one that the clock gives for its UTC day."""
@@ -93,6 +96,9 @@ def test_local_days_of_sql_are_among_the_reporting_days(zone: str) -> None:
         query = f"SELECT DISTINCT CAST(t AS DATE)::VARCHAR, local_day(t)::VARCHAR FROM {hours}"
         pairs = connection.execute(query).fetchall()
     assert [(utc, local) for utc, local in pairs if local not in clock.reporting_days([utc], zone)] == []
+    assert [(utc, local) for utc, local in pairs if utc not in clock.lake_days(local, zone)] == []
+    days = {utc for utc, _ in pairs}
+    assert {day for utc in days for day in clock.reporting_days([utc], zone)} == {local for _, local in pairs}
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tidemill import Tidemill
 from tidemill.engines import duckdb as engine
 from tidemill.errors import SettingsError
 from tidemill.home import Home
-from tidemill.settings import EXAMPLE, Settings, Snapshots, Source, Windows, expanded, load
+from tidemill.settings import EXAMPLE, Functions, Knowledge, Settings, Snapshots, Source, Windows, expanded, load
 
 
 def settings_of(folder: Path, text: str | bytes) -> Settings:
@@ -53,7 +53,7 @@ def test_the_text_of_init_names_every_setting_with_its_default(tmp_path: Path) -
     )
     assert (found.memory_limit, found.threads) == ("8GB", 2)
     assert app == Source(name="app", path=["raw/*.jsonl"], record="event", timestamp="2026-01-01", id_prefix="app-")
-    for model in (Settings, Windows, Snapshots, Source):
+    for model in (Settings, Windows, Snapshots, Functions, Knowledge, Source):
         for name in model.model_fields.keys() - {"name"}:
             assert re.search(rf"^# (\[{name}(\.app)?\]|{name} = )", EXAMPLE, re.MULTILINE), name
 
@@ -89,6 +89,18 @@ def test_the_default_memory_is_what_the_text_of_init_says() -> None:
         ('memory_limit = "8"', "memory_limit: a size is a number and a unit, like 8GB or 512MiB; not 8"),
         ("[snapshots]\nkeep = 0", "snapshots.keep: Input should be greater than or equal to 1"),
         ("[windows]\nrefresh_minutes = -1", "windows.refresh_minutes: Input should be greater than or equal to 0"),
+        ("[functions]\nshort_max = -0.5", "functions.short_max: Input should be greater than or equal to 0"),
+        ("[functions]\nlong_max = inf", "functions.long_max: Input should be a finite number"),
+        (
+            "[functions]\nshort_max = 6",
+            "functions: short_max, medium_max and long_max must not fall; they are 6, 5 and 10",
+        ),
+        ("[functions]\nmedium_max = 10.5", "functions: short_max, medium_max and long_max must not fall"),
+        ("[knowledge]\ncost_per_1k_tokens = nan", "knowledge.cost_per_1k_tokens: Input should be a finite number"),
+        (
+            "[knowledge]\nminutes_saved = 3",
+            'there is no setting "minutes_saved"; did you mean "minutes_saved_per_document"?',
+        ),
         ('[sources.a]\nrecord = "event"', "sources.a.path: Field required"),
         ("[sources.a]\npath = []", "sources.a.path: "),
         ('[sources.a]\npath = "x"\nrecord = "events"', "sources.a.record: Input should be 'job', 'event' or 'metric'"),
@@ -122,6 +134,18 @@ def test_a_setting_that_no_table_accepts_is_refused_before_anything_is_built(tmp
         known = {name for (name,) in connection.execute("SELECT name FROM pg_timezone_names()").fetchall()}
     assert zoneinfo.available_timezones() - {"localtime"} <= known
     assert settings_of(tmp_path, 'timezone = "America/St_Johns"').timezone == "America/St_Johns"
+
+
+def test_what_a_select_may_name_has_one_name_each(tmp_path: Path) -> None:
+    """The figures of functions and knowledge reach every select by their own names, equal bounds included."""
+    found = settings_of(tmp_path, "[functions]\nshort_max = 5\nlong_max = 5\n[knowledge]\ncost_per_1k_tokens = 0")
+    assert found.parameters == {
+        "short_max": 5.0,
+        "medium_max": 5.0,
+        "long_max": 5.0,
+        "cost_per_1k_tokens": 0.0,
+        "minutes_saved_per_document": 5.0,
+    }
 
 
 # The environment

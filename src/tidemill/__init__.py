@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Tidemill"]
 
+__version__ = "0.1.0"
+
 
 def __getattr__(name: str) -> object:
     """Import the client when it is asked for: the command starts without it."""

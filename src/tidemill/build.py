@@ -8,15 +8,15 @@ import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from tidemill import catalog, lake, partitions, publish, stale
+from tidemill import catalog, checks, lake, partitions, publish, stale, verify, windows
 from tidemill.engines import duckdb as engine
-from tidemill.engines import relations
-from tidemill.errors import TableError, UsageError
-from tidemill.records import END_OF_TIME, FIRST_INSTANT
+from tidemill.engines import faults, relations
+from tidemill.errors import BuildError, TableError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from tidemill.settings import Settings
     from tidemill.stale import Mark
 
-LATEST: Final = "latest"
-
 
 @dataclass(frozen=True)
 class Built:
@@ -46,7 +44,11 @@ class Built:
 
 @dataclass
 class Build:
-    """A build that is going on: what the lake holds, what is published, and what has been built so far."""
+    """A build that is going on: what the lake holds, what is published, and what has been built so far.
+
+    `fresh` are the tables that were looked at and are as the lake is now, `failed` those that could not be built,
+    `waiting` those that read such a table: both stay as they were published.
+    """
 
     home: Home
     settings: Settings
@@ -61,6 +63,9 @@ class Build:
     records: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
     states: dict[str, TableState] = field(default_factory=dict)
     built: list[Built] = field(default_factory=list)
+    fresh: set[str] = field(default_factory=set)
+    failed: dict[str, TableError] = field(default_factory=dict)
+    waiting: list[str] = field(default_factory=list)
 
     @property
     def changed(self) -> bool:
@@ -131,7 +136,7 @@ def _over(
             before=before,
             connection=connection,
             folder=folder or home.tables,
-            as_of=_moment(connection, now, as_of),
+            as_of=windows.end(connection, now, as_of),
             asked=as_of is not None,
             full=full,
             records=stale.records(connection, now, before),
@@ -139,39 +144,41 @@ def _over(
         )
 
 
-def _moment(connection: DuckDBPyConnection, snapshot: Snapshot, as_of: datetime | str | None) -> datetime:
-    if as_of == LATEST:
-        as_of = relations.newest(connection, {table: snapshot.paths(table) for table in lake.RECORD_TABLES})
-    if as_of is None:
-        return datetime.now(UTC)
-    try:
-        moment = datetime.fromisoformat(as_of) if isinstance(as_of, str) else as_of
-    except ValueError:
-        raise UsageError(f"as-of takes a time like 2026-02-10T18:00Z, or {LATEST}; not {as_of}") from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    if not datetime.fromisoformat(FIRST_INSTANT) <= moment < datetime.fromisoformat(END_OF_TIME):
-        raise UsageError(f"as-of is {as_of}, but records are of {FIRST_INSTANT[:4]} to 2199")
-    return moment.astimezone(UTC)
+def build_table(build: Build, name: str, *, begin: Callable[[], None] | None = None) -> Built | None:
+    """Build the stale partitions of one table; None when none is, or when it waits for a table that failed.
 
-
-def build_table(build: Build, name: str) -> Built | None:
-    """Build the stale partitions of one table; None when none is.
+    `begin` is called when there is something to build. After a failure the build may go on with other tables.
 
     Raises:
-        TableError: its select cannot be run; the message names it.
+        TableError: its select, or what it reads, cannot be used; the message names table, file and line.
     """
-    started = time.monotonic()
     table = catalog.table(name)
+    if table.reads & {*build.failed, *build.waiting}:
+        build.waiting.append(name)
+        return None
+    try:
+        built = _build_stale(build, table, begin)
+    except (duckdb.Error, UsageError) as error:
+        why = faults.located(table.file, error) if isinstance(error, duckdb.Error) else str(error)
+        build.failed[name] = TableError(f"table {name} cannot be built: {why}")
+        raise build.failed[name] from error
+    build.fresh.add(name)
+    return built
+
+
+def _build_stale(build: Build, table: Table, begin: Callable[[], None] | None) -> Built | None:
+    started = time.monotonic()
     work = stale.work(build, table)
     if not work:
         return None
+    if begin:
+        begin()
+    name = table.name
     files = build.states[name].files if name in build.states else {}
     try:
         found, rows = partitions.write(build, table, work, files)
-    except duckdb.Error as error:
-        raise TableError(f"table {name} cannot be built: {str(error).splitlines()[0]}") from error
     finally:
-        relations.unbind(build.connection, table.reads)
+        relations.unbind(build.connection, {*table.reads, *catalog.with_inputs([name])})
     seconds = time.monotonic() - started
     stays = {value: made for value, made in build.known(name).items() if value not in work.gone}
     share = seconds / max(1, len(work.stale))
@@ -204,21 +211,42 @@ def run(
     names: Sequence[str] = (),
     as_of: datetime | str | None = None,
     full: bool = False,
+    despite: Sequence[str] = (),
     progress: Callable[[str, int, int], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> list[Built]:
-    """Build what is stale of all tables, or of some and what they read, and publish it all at once."""
+    """Build what is stale of all tables, or of some and what they read, check it, and publish it all at once.
+
+    `progress` is called with each table that is built, `say` with a line for each that fails and for what checks find.
+
+    Raises:
+        BuildError: some tables could not be built; the others are published.
+        CheckError: a check failed that is not in `despite`; nothing is published.
+    """
     wanted = catalog.with_inputs(names)
+    approved = checks.known(home, despite)
     with begin(home, settings, as_of=as_of, full=full) as build:
         for number, name in enumerate(wanted):
-            if progress:
-                progress(name, number, len(wanted))
-            build_table(build, name)
+            report = partial(progress, name, number, len(wanted)) if progress else None
+            try:
+                build_table(build, name, begin=report)
+            except TableError as error:
+                if say:
+                    say(str(error))
         if progress:
             progress("publish", len(wanted), len(wanted))
-        finish(build)
+        finish(build, despite=approved, say=say)
+        if build.failed:
+            raise BuildError(build.built, list(build.failed.values()), build.waiting)
         return build.built
 
 
-def finish(build: Build) -> str | None:
-    """Publish what was built, if anything changed; returns the snapshot's id."""
-    return publish.publish(build) if build.changed else None
+def finish(build: Build, *, despite: Sequence[str] = (), say: Callable[[str], None] | None = None) -> str | None:
+    """Check and publish what was built, if anything changed; returns the snapshot's id.
+
+    Raises:
+        CheckError: a check failed that is not in `despite`; nothing is published.
+    """
+    if not build.changed:
+        return None
+    return publish.publish(build, despite=verify.approve(build, despite=despite, say=say))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from tidemill.clock import PERIODS
 from tidemill.errors import TableError, UsageError
+from tidemill.own import OWN
 from tidemill.records import CONTRACTS
 from tidemill.settings import sql_folder
 
@@ -20,13 +21,22 @@ if TYPE_CHECKING:
 PRICES: Final = "prices"
 RECORD_RELATIONS: Final = tuple(contract.table for contract in CONTRACTS.values())
 PARTITIONS: Final = (*PERIODS, "window", "none")
+WINDOW_KEY: Final = ("window_hours", "as_of")
+ONE_ROW: Final = "one row"
+"""How the grain begins of a table that never has more than one."""
 _COLUMN_OF: Final = {"week": "week_start", "month": "month_start"}
 
-_HEADER = re.compile(r"^--\s*(grain|partition|sort|windows|before):\s*(.+?)\s*$", re.MULTILINE)
+_HEADER = re.compile(r"^--\s*(grain|key|partition|sort|windows|before):\s*(.+?)\s*$", re.MULTILINE)
+_COMMA = re.compile(r",(?![^(]*\))")
 _WINDOW = re.compile(r"[1-9]\d*[hd]")
 _COMMENT = re.compile(r"--[^\n]*")
-_READS = re.compile(r"\b(?:FROM|JOIN)\s+([A-Za-z_]\w*(?:(?:\s+[A-Za-z_]\w*){0,2}\s*,\s*[A-Za-z_]\w*)*)", re.IGNORECASE)
+_NAME: Final = r"[A-Za-z_][\w.]*"
+_READS = re.compile(
+    rf"\b(?:(?<!DISTINCT\s)FROM|JOIN)\s+({_NAME}(?:(?:\s+[A-Za-z_]\w*){{0,2}}\s*,\s*{_NAME})*)", re.IGNORECASE
+)
 _DEFINES = re.compile(r"\b([A-Za-z_]\w*)\s+AS\s+(?:NOT\s+)?(?:MATERIALIZED\s+)?\(", re.IGNORECASE)
+_TEXT = re.compile(r"'(?:[^']|'')*'")
+_PARAMETER = re.compile(r"\$([A-Za-z_]\w*)")
 _COLUMN = re.compile(r"^ {4}(?:.*?[\s.])?\"?([A-Za-z_]\w*)\"?,?\s*--\s*(.+?)\s*$", re.MULTILINE)
 
 
@@ -38,18 +48,30 @@ class Table:
     family: str
     description: str
     grain: str
+    key: tuple[str, ...]
     partition: str
     partition_column: str
     sort: tuple[str, ...]
     windows: tuple[int, ...]
+    before: bool
     select: str
     reads: frozenset[str]
+    parameters: frozenset[str]
     comments: Mapping[str, str]
+
+    @property
+    def file(self) -> str:
+        """Its SQL file, as messages name it."""
+        return f"sql/tables/{self.family}/{self.name}.sql"
 
     @property
     def records(self) -> list[str]:
         """Which of jobs, events and metrics it reads itself."""
         return [name for name in RECORD_RELATIONS if name in self.reads]
+
+    def stretch(self, hours: int) -> int:
+        """How many hours up to as_of it is given for a window: twice as many, if it reads the window before too."""
+        return 2 * hours if self.before else hours
 
 
 @cache
@@ -95,9 +117,24 @@ def with_inputs(names: Sequence[str]) -> list[str]:
     return [name for name in everything if name in wanted]
 
 
+def is_of_days(table: Table) -> bool:
+    """Whether it is built whole, and from day tables alone: of fewer days it is as it was known then."""
+    everything = tables()
+    return table.partition == "none" and all(
+        name in everything and everything[name].partition == "day" for name in table.reads
+    )
+
+
 def known(name: str) -> str:
     """The name of a table that is published, the pipeline's own included."""
-    return name if name == "builds" else table(name).name
+    return name if name in OWN else table(name).name
+
+
+def relations_of(text: str) -> set[str]:
+    """The names that a select reads from, without those that it defines itself; of `lake.loads` it is `lake`."""
+    plain = _COMMENT.sub("", text)
+    named = {part.split()[0].partition(".")[0] for found in _READS.findall(plain) for part in found.split(",")}
+    return named - set(_DEFINES.findall(plain))
 
 
 def _table(path: Path, names: frozenset[str]) -> Table:
@@ -106,19 +143,20 @@ def _table(path: Path, names: frozenset[str]) -> Table:
     partition, _, column = header.get("partition", "").partition(" of ")
     _check(path, text, header, partition)
     plain = _COMMENT.sub("", text)
-    reads = {part.split()[0] for found in _READS.findall(plain) for part in found.split(",")}
-    reads -= set(_DEFINES.findall(plain))
     return Table(
         name=path.stem,
         family=path.parent.name,
         description=text.splitlines()[0].removeprefix("--").strip(),
         grain=header["grain"],
+        key=_key(header, partition),
         partition=partition,
         partition_column=column or _COLUMN_OF.get(partition, partition),
-        sort=tuple(part.strip() for part in header["sort"].split(",")),
+        sort=tuple(part.strip() for part in _COMMA.split(header["sort"])),
         windows=tuple(_hours(path, part.strip()) for part in header.get("windows", "").split(",") if part.strip()),
+        before="before" in header,
         select=text,
-        reads=frozenset(reads & (names | {*RECORD_RELATIONS, PRICES})),
+        reads=frozenset(relations_of(text) & (names | {*RECORD_RELATIONS, PRICES})),
+        parameters=frozenset(_PARAMETER.findall(_TEXT.sub("", plain))),
         comments=dict(_COLUMN.findall(text[text.rindex("\nSELECT") :] if "\nSELECT" in text else text)),
     )
 
@@ -130,6 +168,17 @@ def _check(path: Path, text: str, header: Mapping[str, str], partition: str) -> 
         raise TableError(f"{path}: its header lacks {', '.join(missing) or 'a description'}")
     if partition not in PARTITIONS:
         raise TableError(f"{path}: partition is {partition}, not one of {', '.join(PARTITIONS)}")
+    if header.get("before", "1") != "1" or ("before" in header and partition != "window"):
+        raise TableError(f"{path}: before is 1, of a window table, or is not there")
+
+
+def _key(header: Mapping[str, str], partition: str) -> tuple[str, ...]:
+    """The columns of which no two rows have the same values: those of `key:`, else of the grain; none of one row."""
+    named = header.get("key", header["grain"])
+    columns = [] if named.startswith(ONE_ROW) else [part.strip() for part in named.split(",")]
+    if partition == "window":
+        return (*WINDOW_KEY, *(column for column in columns if column not in {"window", *WINDOW_KEY}))
+    return tuple(columns)
 
 
 def _hours(path: Path, window: str) -> int:

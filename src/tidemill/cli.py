@@ -16,6 +16,7 @@ from tidemill.output import Format
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tidemill.build import Built
     from tidemill.ingest import Report
     from tidemill.readers.client import Tidemill
 
@@ -41,7 +42,19 @@ OutputOption = Annotated[Path | None, typer.Option("--output", help="The file th
 AsOf = Annotated[
     str | None, typer.Option("--as-of", metavar="TIME|latest", help="When windows end; now, if not given.")
 ]
+Despite = Annotated[
+    list[str] | None,
+    typer.Option(metavar="CHECK", help="Publish although this check fails. As often as needed."),
+]
 Full = Annotated[bool, typer.Option("--full", help="Build everything, stale or not.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from tidemill import __version__
+
+        typer.echo(f"tidemill {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -51,6 +64,9 @@ def _options(
         Path, typer.Option(envvar="TIDEMILL_HOME", help="Where tidemill.toml, the lake and the tables are.")
     ] = Path("data"),
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,  # noqa: ARG001 - main
+    version: Annotated[  # noqa: ARG001 - its callback
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Say which version this is.")
+    ] = False,
 ) -> None:
     context.obj = home
 
@@ -116,7 +132,8 @@ def _say_loads(reports: list[Report]) -> None:
 
     counts = ("records_read", "expanded", "accepted", "duplicates", "quarantined", "ignored")
     columns = {"source": "VARCHAR", "loads": "BIGINT"} | dict.fromkeys(counts, "BIGINT")
-    rows = [[r.source, len(r.loads), *(r.total(name) for name in counts)] for r in reports]
+    told = [report for report in reports if report.loads or not report.failures]
+    rows = [[r.source, len(r.loads), *(r.total(name) for name in counts)] for r in told]
     if rows:
         write(export.rows(columns, rows), Format.TABLE, None)
     for report in reports:
@@ -142,14 +159,15 @@ def build(
     ] = None,
     full: Full = False,
     as_of: AsOf = None,
+    despite: Despite = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is stale and why, and build nothing.")] = False,
 ) -> None:
-    """Build what is stale, and publish it all at once."""
+    """Build what is stale, check it, and publish it all at once."""
     mill = _mill(context)
     if dry_run:
         _plan(mill, tables or [], full=full, as_of=as_of)
     else:
-        _build(mill, tables or [], full=full, as_of=as_of)
+        _build(mill, tables or [], full=full, as_of=as_of, despite=despite or [])
 
 
 def _plan(mill: Tidemill, tables: Sequence[str], *, full: bool, as_of: str | None) -> None:
@@ -165,19 +183,35 @@ def _plan(mill: Tidemill, tables: Sequence[str], *, full: bool, as_of: str | Non
         _note("everything is fresh: nothing would be built")
 
 
-def _build(mill: Tidemill, tables: Sequence[str], *, full: bool, as_of: str | None) -> None:
-    from tidemill.engines import export
-    from tidemill.output import write
+def _build(
+    mill: Tidemill, tables: Sequence[str], *, full: bool, as_of: str | None, despite: Sequence[str] = ()
+) -> None:
+    from tidemill.errors import BuildError
     from tidemill.progress import progress
 
-    with progress("build") as report:
-        built = mill.build(*tables, full=full, as_of=as_of, progress=report)
+    try:
+        with progress("build") as report:
+            built = mill.build(*tables, full=full, as_of=as_of, despite=despite, progress=report, say=_warn)
+    except BuildError as error:
+        _say_built(error.built)
+        raise
+    _say_built(built)
+    if not built:
+        _note("everything is fresh: nothing was built")
+
+
+def _warn(text: str) -> None:
+    _note(f"tidemill: {text}")
+
+
+def _say_built(built: Sequence[Built]) -> None:
+    from tidemill.engines import export
+    from tidemill.output import write
+
     columns = {"table": "VARCHAR", "partitions": "BIGINT", "rows": "BIGINT", "seconds": "DOUBLE"}
     rows = [[made.table, len(made.partitions), made.rows, made.seconds] for made in built]
     if rows:
         write(export.rows(columns, rows), Format.TABLE, None)
-    else:
-        _note("everything is fresh: nothing was built")
 
 
 @app.command()
@@ -208,16 +242,53 @@ def query(
 def show(
     context: typer.Context,
     table: Annotated[str, typer.Argument(help="The table's name.")],
+    since: Annotated[
+        str | None, typer.Option(metavar="36h|7d", help="Over the hours or days up to --as-of, of the lake's records.")
+    ] = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", metavar="TIME|latest", help="When --since ends; now, if not given.")
+    ] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="Over the lake's records from this time on.")
+    ] = None,
+    to: Annotated[str | None, typer.Option(metavar="TIME", help="And before this time; now, if not given.")] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="Only what equals that: of a window's records, or else of the table's rows. As often as needed.",
+        ),
+    ] = None,
     form: FormatOption = None,
     output: OutputOption = None,
 ) -> None:
-    """Show a table."""
-    from tidemill.engines.quoting import identifier
+    """Show a table as it is published, or the same select over a window of the lake's records."""
     from tidemill.output import write
+    from tidemill.windows import Asked
 
-    mill = _mill(context)
-    mill.path(table)
-    write(mill.sql(f"FROM {identifier(table)}"), form, output)
+    mill, filters = _mill(context), _filters(where or [])
+    asked = Asked(since=since, as_of=as_of, from_=from_, to=to)
+    if not asked:
+        write(mill.published(table, filters), form, output)
+        return
+    shown = mill.over(table, asked, filters)
+    for note in shown.notes:
+        _note(note)
+    write(shown.rows, form, output)
+
+
+def _filters(where: Sequence[str]) -> dict[str, str]:
+    from tidemill.errors import UsageError
+
+    found: dict[str, str] = {}
+    for text in where:
+        column, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"where takes column=value; not {text}")
+        if column in found:
+            raise UsageError(f"where names {column} twice; a column equals one value")
+        found[column] = value
+    return found
 
 
 @app.command()
@@ -227,12 +298,20 @@ def path(context: typer.Context, table: Annotated[str, typer.Argument(help="The 
 
 
 @app.command()
-def tables(form: FormatOption = None, output: OutputOption = None) -> None:
-    """List the tables that there are."""
-    from tidemill import catalog
+def tables(
+    context: typer.Context,
+    table: Annotated[str | None, typer.Argument(help="One table, to be described.")] = None,
+    form: FormatOption = None,
+    output: OutputOption = None,
+) -> None:
+    """List the tables that there are, or say all about one: columns, key, freshness and size."""
+    from tidemill import catalog, describe
     from tidemill.engines import export
     from tidemill.output import write
 
+    if table:
+        describe.write(_mill(context).describe(table), form, output)
+        return
     found = sorted(catalog.tables().values(), key=lambda table: (table.family, table.name))
     rows = [[table.name, table.family, table.grain, table.partition, table.description] for table in found]
     columns = dict.fromkeys(("table", "family", "grain", "partition", "description"), "VARCHAR")
@@ -257,6 +336,27 @@ def status(context: typer.Context, form: FormatOption = None, output: OutputOpti
         [s.table, s.partitions, s.stale, s.why or None, s.rows, s.built_at or None] for s in _mill(context).status()
     ]
     write(export.rows(columns, rows), form, output)
+
+
+@app.command()
+def check(
+    context: typer.Context,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Over all that is published, not just the newest build.")
+    ] = False,
+    form: FormatOption = None,
+    output: OutputOption = None,
+) -> None:
+    """Run the checks over what is published; exit code 1 if one fails."""
+    from tidemill.engines import export
+    from tidemill.output import write
+
+    found = _mill(context).check(deep=deep)
+    columns = dict.fromkeys(("check", "severity", "result"), "VARCHAR") | {"rows": "BIGINT"}
+    rows = [[o.check, o.severity.value, o.result.value, o.rows, o.sample, o.why] for o in found]
+    write(export.rows(columns | dict.fromkeys(("sample", "why"), "VARCHAR"), rows), form, output)
+    if any(outcome.forbids for outcome in found):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import zoneinfo
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, timedelta
 from typing import TYPE_CHECKING, Final
+
+from tidemill.engines import calendar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
 PERIODS: Final = ("day", "week", "month")
 """What reporting days add up to; each period is named by its first day."""
@@ -19,21 +21,22 @@ def reporting_days(lake_days: Iterable[str], timezone: str) -> list[str]:
     """The reporting days that records of some UTC days may fall on, in order."""
     if timezone == "UTC":
         return sorted(lake_days)
-    zone = zoneinfo.ZoneInfo(timezone)
-    last = time(23, 59, 59, 999_999)
-    moments = (datetime.combine(date.fromisoformat(day), at, UTC) for day in lake_days for at in (time.min, last))
-    return sorted({str(moment.astimezone(zone).date()) for moment in moments})
+    return sorted({local for day in lake_days for local in calendar.of_utc_day(day, timezone)})
+
+
+def reporting_day(moment: datetime, timezone: str) -> str:
+    """The reporting day of a moment."""
+    return calendar.of_instant(moment, timezone)
 
 
 def lake_days(reporting_day: str, timezone: str) -> list[str]:
-    """The UTC days that a reporting day is made of: one or two, or three where the zone skipped a date."""
+    """The UTC days that a reporting day is made of: one or two."""
     if timezone == "UTC":
         return [reporting_day]
     day = date.fromisoformat(reporting_day)
-    zone = zoneinfo.ZoneInfo(timezone)
-    first = datetime.combine(day, time.min, zone).astimezone(UTC).date()
-    last = datetime.combine(day, time.max, zone).astimezone(UTC).date()
-    return _span(first, last)
+    around = span(day - timedelta(days=1), day + timedelta(days=1))
+    ends = {utc: calendar.of_utc_day(utc, timezone) for utc in around}
+    return [utc for utc, (first, last) in ends.items() if first <= reporting_day <= last]
 
 
 def periods(reporting_days: Iterable[str], partition: str) -> list[str]:
@@ -44,7 +47,7 @@ def periods(reporting_days: Iterable[str], partition: str) -> list[str]:
 def days(period: str, partition: str) -> list[str]:
     """The reporting days of a period."""
     first = date.fromisoformat(period)
-    return _span(first, _first(first + _BEYOND[partition], partition) - timedelta(days=1))
+    return span(first, _first(first + _BEYOND[partition], partition) - timedelta(days=1))
 
 
 def _first(day: date, partition: str) -> date:
@@ -55,8 +58,9 @@ def _first(day: date, partition: str) -> date:
 
 def window_days(as_of: datetime, hours: int) -> list[str]:
     """The UTC days that a window touches."""
-    return _span((as_of - timedelta(hours=hours)).astimezone(UTC).date(), as_of.astimezone(UTC).date())
+    return span((as_of - timedelta(hours=hours)).astimezone(UTC).date(), as_of.astimezone(UTC).date())
 
 
-def _span(first: date, last: date) -> list[str]:
+def span(first: date, last: date) -> list[str]:
+    """Every day from one to another."""
     return [str(first + timedelta(days=n)) for n in range((last - first).days + 1)]

@@ -5,7 +5,9 @@
     │   ├── SettingsError
     │   ├── SourceError
     │   └── FormatError
-    ├── TableError           a table's select failed
+    ├── TableError           a table's select failed, or what it reads cannot be used
+    ├── BuildError           some tables failed; the others are published
+    ├── CheckError           a check found what must not be; nothing is published
     ├── LakeError            the lake cannot be read or written
     └── LockTimeoutError     somebody else holds the home; safe to try again
 
@@ -18,7 +20,9 @@ import difflib
 from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+    from tidemill.build import Built
 
 
 LISTED: Final = 20
@@ -60,7 +64,24 @@ class FormatError(UsageError):
 
 
 class TableError(TidemillError):
-    """A table's select failed."""
+    """A table's select failed, or what it reads cannot be used."""
+
+
+class BuildError(TidemillError):
+    """Some tables could not be built; the others are published: `built`. `failures`, and the notes, say why."""
+
+    def __init__(self, built: Sequence[Built], failures: Sequence[TableError], waiting: Sequence[str]) -> None:
+        self.built = built
+        self.failures = failures
+        count = "1 table" if len(failures) == 1 else f"{len(failures)} tables"
+        waits = f"; what reads them waits as it is: {', '.join(waiting)}" if waiting else ""
+        super().__init__(f"{count} could not be built{waits}; everything else is published")
+        for failure in failures:
+            self.add_note(str(failure))
+
+
+class CheckError(TidemillError):
+    """A check found what must not be, or cannot be run; nothing is published."""
 
 
 class LakeError(TidemillError):

@@ -62,6 +62,11 @@ class Home:
         """The user's prices, which may be missing."""
         return self.path / "prices.csv"
 
+    @property
+    def checks(self) -> Path:
+        """The folder of the user's own checks, which may be missing."""
+        return self.path / "checks"
+
     @contextmanager
     def lock(self, what: str, wait: float = LOCK_WAIT_SECONDS) -> Iterator[None]:
         """Hold the lake or the tables alone; the kernel lets go when the process ends.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import shutil
 import uuid
@@ -23,7 +24,7 @@ from tidemill.settings import Source, expanded
 from tidemill.sources import files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from duckdb import DuckDBPyConnection
 
@@ -247,6 +248,9 @@ def sources(
             raise UsageError.unknown("source", source, settings.sources)
         return [_with(settings.sources[name], values) for name in ([source] if source else settings.sources)]
     configured = [name for name in names if name in settings.sources]
+    for name in names:
+        if name not in settings.sources and _is_near(name, settings.sources):
+            raise UsageError.unknown("source", name, settings.sources)
     paths = [str(Path(name).expanduser().absolute()) for name in names if name not in settings.sources]
     found = [_with(settings.sources[name], values) for name in configured]
     if paths:
@@ -254,6 +258,11 @@ def sources(
         like = known.model_dump(exclude={"path"}) if known else {"name": source or FILES}
         found.append(_with(Source(**like, path=paths), values))
     return found
+
+
+def _is_near(name: str, known: Iterable[str]) -> bool:
+    """Whether a name is rather a source's, mistyped, than a file's: a plain word that no file has for a name."""
+    return name.isidentifier() and not Path(name).exists() and bool(difflib.get_close_matches(name, known, cutoff=0.5))
 
 
 def _with(source: Source, values: dict[str, str]) -> Source:

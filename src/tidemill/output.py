@@ -40,8 +40,15 @@ class Format(StrEnum):
         return cls(suffix) if suffix in {form.value for form in cls} else cls.TABLE
 
 
-def write(result: duckdb.DuckDBPyRelation | pa.Table, form: Format | None, target: Path | None) -> None:
+def write(
+    result: duckdb.DuckDBPyRelation | pa.Table,
+    form: Format | None,
+    target: Path | None,
+    above: pa.Table | None = None,
+) -> None:
     """Write a result to a file, or to standard output; as what the file's name asks for, if no format is given.
+
+    `above` stands above the result for a person, and nowhere else.
 
     Raises:
         UsageError: the file cannot be written.
@@ -49,39 +56,46 @@ def write(result: duckdb.DuckDBPyRelation | pa.Table, form: Format | None, targe
     """
     form = form or Format.of(target)
     if form is Format.TABLE and target is None:
-        sys.stdout.write(_table(result, on_terminal=sys.stdout.isatty()))
+        sys.stdout.write(_text(result, above, on_terminal=sys.stdout.isatty()))
         sys.stdout.flush()
         return
     try:
-        _deliver(result, form, target)
+        _deliver(result, form, target, above)
     except BrokenPipeError:
         raise
     except OSError as error:
         raise UsageError(f"{target or 'standard output'} cannot be written: {error.strerror}") from error
 
 
-def _deliver(result: duckdb.DuckDBPyRelation | pa.Table, form: Format, target: Path | None) -> None:
+def _deliver(
+    result: duckdb.DuckDBPyRelation | pa.Table, form: Format, target: Path | None, above: pa.Table | None
+) -> None:
     """A file is replaced when its content is whole; what is no file, like a pipe, gets that content."""
     if target and (target.is_file() or not target.exists()):
         place = target.resolve()
         with tempfile.TemporaryDirectory(prefix=".tidemill-", dir=place.parent) as folder:
-            _save(result, form, Path(folder, "result")).replace(place)
+            _save(result, form, Path(folder, "result"), above).replace(place)
         return
     with tempfile.TemporaryDirectory() as folder:
-        made = _save(result, form, Path(folder, "result"))
+        made = _save(result, form, Path(folder, "result"), above)
         with made.open("rb") as file, target.open("wb") if target else nullcontext(sys.stdout.buffer) as out:
             shutil.copyfileobj(file, out)
             out.flush()
 
 
-def _save(result: duckdb.DuckDBPyRelation | pa.Table, form: Format, path: Path) -> Path:
+def _save(result: duckdb.DuckDBPyRelation | pa.Table, form: Format, path: Path, above: pa.Table | None) -> Path:
     from tidemill.engines import export
 
     if form is Format.TABLE:
-        path.write_text(_table(result, on_terminal=False), encoding="utf-8")
+        path.write_text(_text(result, above, on_terminal=False), encoding="utf-8")
     else:
         export.write(result, form.value, path)
     return path
+
+
+def _text(result: duckdb.DuckDBPyRelation | pa.Table, above: pa.Table | None, *, on_terminal: bool) -> str:
+    head = "" if above is None else _table(above, on_terminal=on_terminal) + "\n"
+    return head + _table(result, on_terminal=on_terminal)
 
 
 def _table(result: duckdb.DuckDBPyRelation | pa.Table, *, on_terminal: bool) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidemill import catalog, clock
-from tidemill.engines import duckdb as engine
-from tidemill.engines import relations
+from tidemill.engines import prices, relations
 from tidemill.records import BY_TABLE
 from tidemill.stale import ALL, EMPTY
 
@@ -32,7 +31,8 @@ def write(build: Build, table: Table, work: Work, files: Files) -> tuple[Files, 
     if table.partition == "window":
         return _write_windows(build, table, work, files)
     _bind_tables(build, table)
-    name, count = relations.write(build.connection, relations.ordered(table.select, table.sort), build.folder, ALL)
+    select = relations.ordered(table.select, table.sort)
+    name, count = relations.write(build.connection, select, build.folder, ALL, build.settings.parameters)
     return {ALL: name}, {ALL: count}
 
 
@@ -60,7 +60,7 @@ def _write_month(
     if before:
         stays = f"{period} NOT IN {relations.dates((*periods, *gone))}"
         select = relations.merged(table.select, table.sort, str(build.file(table.name, before)), stays)
-    name, _ = relations.write(build.connection, select, build.folder, month)
+    name, _ = relations.write(build.connection, select, build.folder, month, build.settings.parameters)
     counts = relations.rows_by_period(build.connection, build.folder / name, period)
     return name, {value: counts.get(value, 0) for value in periods}
 
@@ -80,24 +80,53 @@ def _write_windows(build: Build, table: Table, work: Work, files: Files) -> tupl
     rows = {}
     for value in work.stale:
         hours = int(value.removesuffix("h"))
-        days = clock.window_days(build.as_of, hours)
-        for kind in table.records:
-            where = relations.in_window(BY_TABLE[kind].day_of, as_of=build.as_of.isoformat(), hours=hours)
-            relations.bind_records(build.connection, kind, build.lake.paths(kind, days), where)
-        _bind_tables(build, table)
-        result = engine.run(build.connection, table.select, {"window_hours": hours, "as_of": build.as_of})
-        build.connection.register("result", result.materialize().to_arrow_table())
-        select = relations.ordered("FROM result", table.sort)
-        found[value], rows[value] = relations.write(build.connection, select, build.folder, f"{hours:04}h")
-        build.connection.unregister("result")
+        _bind_window(build, table, hours)
+        parameters = build.settings.parameters | {"window_hours": hours, "as_of": build.as_of}
+        select = relations.ordered(table.select, table.sort)
+        found[value], rows[value] = relations.write(build.connection, select, build.folder, f"{hours:04}h", parameters)
     return found, rows
+
+
+def _bind_window(build: Build, table: Table, hours: int) -> None:
+    """Bind the records of a window, and the tables that a table reads as they were known at the end of as_of's day."""
+    as_of = build.as_of.isoformat()
+    days = clock.window_days(build.as_of, table.stretch(hours))
+    for kind in table.records:
+        instant = BY_TABLE[kind].day_of
+        where = relations.in_window(instant, as_of=as_of, hours=table.stretch(hours))
+        inside = relations.in_window(instant, as_of=as_of, hours=hours) if table.before else None
+        relations.bind_records(build.connection, kind, build.lake.paths(kind, days), where, inside)
+    _bind_prices(build, table)
+    _bind_known(build, table, clock.reporting_day(build.as_of, build.settings.timezone))
+
+
+def _bind_known(build: Build, table: Table, last: str) -> None:
+    """Bind the tables that a table reads: day tables up to a day, those that are of days by their selects over such."""
+    for other in build.inputs(table):
+        if other.partition == "day":
+            relations.bind_table_until(build.connection, other.name, _files(build, other), other.partition_column, last)
+        elif catalog.is_of_days(other):
+            _bind_known(build, other, last)
+            name, _ = relations.write(
+                build.connection, other.select, build.folder, other.name, build.settings.parameters
+            )
+            relations.bind(build.connection, other.name, relations.published([str(build.folder / name)]))
+        else:
+            relations.bind_table(build.connection, other.name, _files(build, other), other.partition_column, None)
 
 
 def _bind_tables(build: Build, table: Table, days: Sequence[str] | None = None) -> None:
     """Bind the tables that a table reads: of the same days, where they have days, or whole."""
-    if catalog.PRICES in table.reads:
-        relations.bind_prices(build.connection, catalog.PRICES, build.home.prices)
+    _bind_prices(build, table)
     for other in build.inputs(table):
-        files = [str(build.file(other.name, file)) for file in build.states[other.name].files.values()]
         cut = days if other.partition == "day" else None
-        relations.bind_table(build.connection, other.name, files, other.partition_column, cut)
+        relations.bind_table(build.connection, other.name, _files(build, other), other.partition_column, cut)
+
+
+def _bind_prices(build: Build, table: Table) -> None:
+    if catalog.PRICES in table.reads:
+        prices.bind(build.connection, catalog.PRICES, build.home.prices)
+
+
+def _files(build: Build, table: Table) -> list[str]:
+    return [str(build.file(table.name, file)) for file in build.states[table.name].files.values()]

@@ -1,11 +1,11 @@
-"""What a build would do, and how each table stands: looked at, without building or waiting for a build."""
+"""What a build would do, how each table stands, what the checks find: looked at, without building or waiting."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tidemill import catalog, publish, stale
+from tidemill import catalog, publish, scope, stale, verify
 from tidemill.build import look
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tidemill.build import Build
     from tidemill.home import Home
     from tidemill.settings import Settings
+    from tidemill.verify import Outcome
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,13 @@ def _steps(build: Build, table: catalog.Table) -> list[Step]:
     return steps
 
 
-def status(home: Home, settings: Settings) -> list[TableStatus]:
-    """What is fresh and what is stale, a row a table."""
+def status(home: Home, settings: Settings, names: Sequence[str] = ()) -> list[TableStatus]:
+    """What is fresh and what is stale, a row a table: of all, or of some and what they read."""
     published = publish.current(home).tables
-    steps = plan(home, settings)
+    steps = plan(home, settings, names=names)
     return [
         _status(name, published.get(name, publish.TableState()), [step for step in steps if step.table == name])
-        for name in catalog.tables()
+        for name in catalog.with_inputs(names)
     ]
 
 
@@ -84,3 +85,9 @@ def _status(name: str, state: publish.TableState, steps: Sequence[Step]) -> Tabl
         rows=sum(int(partition["rows"]) for partition in partitions),
         built_at=max((str(partition["built_at"]) for partition in partitions), default=""),
     )
+
+
+def check(home: Home, settings: Settings, *, deep: bool = False) -> list[Outcome]:
+    """Every check over what is published: over what the newest build built of it, or over all of it."""
+    with look(home, settings) as build:
+        return verify.outcomes(scope.of_snapshot(build, deep=deep))

@@ -22,6 +22,8 @@ from tidemill import lake
 from tidemill.engines import snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tidemill.build import Build
     from tidemill.home import Home
     from tidemill.lake import Snapshot
@@ -51,6 +53,7 @@ class Manifest:
     published_at: str = ""
     timezone: str = "UTC"
     lake_digest: str = ""
+    despite: list[str] = field(default_factory=list)
     lake: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
     tables: dict[str, TableState] = field(default_factory=dict)
 
@@ -76,9 +79,10 @@ def current(home: Home) -> Manifest:
     return Manifest(folder=folder, tables=tables, **values)
 
 
-def publish(build: Build) -> str:
-    """Publish the states of a build as a new snapshot; returns its id."""
+def publish(build: Build, *, despite: Sequence[str] = ()) -> str:
+    """Publish the states of a build as a new snapshot, with the failed checks despite which; returns its id."""
     home = build.home
+    _record(build, despite)
     now = datetime.now(UTC)
     name = f"{now:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}"
     folder = _snapshots(home) / name
@@ -89,7 +93,7 @@ def publish(build: Build) -> str:
             (folder / table / file).hardlink_to(build.file(table, file))
     snapshot.write_builds(build.connection, folder, build.states)
     snapshot.write_catalog(folder, build.lake)
-    _write_manifest(build, folder, name, now)
+    _write_manifest(build, folder, name, now, despite)
     _swap(home, folder)
     _prune(home, build.settings.snapshots.keep)
     return name
@@ -99,13 +103,22 @@ def _snapshots(home: Home) -> Path:
     return home.tables / "snapshots"
 
 
-def _write_manifest(build: Build, folder: Path, name: str, now: datetime) -> None:
+def _record(build: Build, despite: Sequence[str]) -> None:
+    """Keep with each partition of this build despite which checks it was published."""
+    for state in build.states.values():
+        for made in state.partitions.values():
+            if made["run_id"] == build.run_id:
+                made["despite"] = ", ".join(despite) or None
+
+
+def _write_manifest(build: Build, folder: Path, name: str, now: datetime, despite: Sequence[str]) -> None:
     values = {
         "id": name,
         "home": str(build.home.path),
         "published_at": now.isoformat(),
         "timezone": build.settings.timezone,
         "lake_digest": lake_digest(build.lake),
+        "despite": list(despite),
         "lake": build.records,
         "tables": {table: {"partitions": s.partitions, "files": s.files} for table, s in build.states.items()},
     }

@@ -66,10 +66,17 @@ class Contract:
         return tuple(column.name for column in self.columns)
 
     @property
+    def filters(self) -> tuple[str, ...]:
+        """The columns that a window can be filtered by: ids, types, names and categories, but no text that is free."""
+        return tuple(column.name for column in self.columns if column.type is Type.TEXT and column.name not in _FREE)
+
+    @property
     def stored(self) -> dict[str, str]:
         """Every column that the lake keeps of this record, with its SQL type."""
         return {column.name: column.type.sql for column in self.columns} | dict(PROVENANCE)
 
+
+_FREE: Final = frozenset({"message", "error_message", "text"})
 
 PROVENANCE: Final = (("source", "VARCHAR"), ("load_id", "VARCHAR"), ("attributes", "VARCHAR"))
 """What the lake adds to each record: where it came from, and the fields that no column takes."""

@@ -8,9 +8,18 @@ import tomllib
 import zoneinfo
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tidemill.errors import SettingsError, UsageError
@@ -42,6 +51,7 @@ def _size(text: str) -> str:
 
 Timezone = Annotated[str, AfterValidator(_known_timezone)]
 Size = Annotated[str, AfterValidator(_size)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 def _listed(value: object) -> object:
@@ -94,6 +104,34 @@ class Snapshots(BaseModel):
     keep: Annotated[int, Field(ge=1)] = 5
 
 
+class Functions(BaseModel):
+    """How long, in seconds, a function's call takes at most that is short, medium or long."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    short_max: Amount = 2.0
+    medium_max: Amount = 5.0
+    long_max: Amount = 10.0
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if not self.short_max <= self.medium_max <= self.long_max:
+            raise ValueError(
+                "short_max, medium_max and long_max must not fall; "
+                f"they are {self.short_max:g}, {self.medium_max:g} and {self.long_max:g}"
+            )
+        return self
+
+
+class Knowledge(BaseModel):
+    """What the documents of a knowledge base cost in US dollars, and the minutes that each of them saves."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cost_per_1k_tokens: Amount = 0.0001
+    minutes_saved_per_document: Amount = 5.0
+
+
 class Settings(BaseSettings):
     """All settings of a home."""
 
@@ -107,6 +145,13 @@ class Settings(BaseSettings):
     sources: dict[str, Source] = {}
     windows: Windows = Windows()
     snapshots: Snapshots = Snapshots()
+    functions: Functions = Functions()
+    knowledge: Knowledge = Knowledge()
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The settings that a table's select may name, as `$short_max`."""
+        return self.functions.model_dump() | self.knowledge.model_dump()
 
     @classmethod
     def settings_customise_sources(
@@ -154,7 +199,13 @@ def _first_fault(file: Path, error: ValidationError) -> str:
 
 def _known_keys(loc: Sequence[str]) -> Iterable[str]:
     """The settings that stand beside an unknown one."""
-    sections: dict[str, type[BaseModel]] = {"windows": Windows, "snapshots": Snapshots, "sources": Source}
+    sections: dict[str, type[BaseModel]] = {
+        "windows": Windows,
+        "snapshots": Snapshots,
+        "functions": Functions,
+        "knowledge": Knowledge,
+        "sources": Source,
+    }
     beside = sections[loc[0]] if len(loc) > 1 else Settings
     return beside.model_fields.keys() - {"name"}
 
@@ -201,4 +252,15 @@ EXAMPLE = """\
 
 # [snapshots]
 # keep = 5                    # published snapshots that are kept for readers that still use them
+
+# How many seconds a function's call takes at most that counts as short (fast), medium or long.
+# [functions]
+# short_max = 2.0
+# medium_max = 5.0
+# long_max = 10.0
+
+# What the documents of a knowledge base are taken to cost, and to save.
+# [knowledge]
+# cost_per_1k_tokens = 0.0001     # US dollars
+# minutes_saved_per_document = 5.0
 """

@@ -123,7 +123,8 @@ def _marks(build: Build, table: Table) -> dict[str, Mark]:
 
 
 def _select_digest(build: Build, table: Table) -> str:
-    text = [table.select, engine.macros(build.settings.timezone), build.settings.timezone]
+    named = {name: value for name, value in build.settings.parameters.items() if name in table.parameters}
+    text = [table.select, engine.macros(build.settings.timezone), build.settings.timezone, named]
     if catalog.PRICES in table.reads:
         prices = build.home.prices
         text.append(prices.read_text(encoding="utf-8", errors="replace") if prices.is_file() else "")
@@ -178,5 +179,20 @@ def _window_mark(build: Build, table: Table, hours: int, select: str) -> Mark:
 
 
 def _window_mark_at(build: Build, table: Table, hours: int, select: str, as_of: datetime) -> Mark:
-    touched = _records_digest(build, table, clock.window_days(as_of, hours))
-    return Mark(select, touched, _tables_digest(build, table), as_of.isoformat())
+    touched = _records_digest(build, table, clock.window_days(as_of, table.stretch(hours)))
+    known = _known_digest(build, table, clock.reporting_day(as_of, build.settings.timezone))
+    return Mark(select, touched, known, as_of.isoformat())
+
+
+def _known_digest(build: Build, table: Table, last: str) -> str:
+    """The digest of what the tables that one reads say up to a day: later days change nothing of it."""
+    found: dict[str, object] = {}
+    for other in build.inputs(table):
+        marks = {value: made["fingerprint"] for value, made in build.known(other.name).items()}
+        if other.partition == "day":
+            found[other.name] = {day: mark for day, mark in marks.items() if day <= last}
+        elif catalog.is_of_days(other):
+            found[other.name] = [_select_digest(build, other), _known_digest(build, other, last)]
+        else:
+            found[other.name] = marks
+    return digest(found)

@@ -7,6 +7,8 @@ import gzip
 import json
 import math
 import os
+from datetime import datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,6 +33,36 @@ class Ledger(NamedTuple):
 def snapshots() -> Iterator[dict[str, Any]]:
     """The documents of github_actions."""
     return (json.loads(file.read_bytes()) for file in sorted((DATA / "github_actions").glob("*.json")))
+
+
+class Step(NamedTuple):
+    """What ran within a run of github_actions: one of its jobs, or a step of one."""
+
+    id: str
+    run: str
+    name: str
+    began: datetime
+    seconds: float | None
+    success: bool | None
+
+
+def steps_of_runs() -> list[Step]:
+    """Each job of a run and each of its steps once, but for jobs that ended before they began."""
+    listed = {job["id"]: (run, job) for document in snapshots() for run in document["runs"] for job in run["jobs"]}
+    return [step for run, job in listed.values() for step in _steps(f"{run['id']}/{run['run_attempt']}", job)]
+
+
+def _steps(run: str, job: dict[str, Any]) -> Iterator[Step]:
+    began = datetime.fromisoformat(job["started_at"])
+    seconds = None if job["conclusion"] == "skipped" else job["exec_seconds"]
+    success = {"success": True, "failure": False, "timed_out": False}.get(job["conclusion"])
+    if seconds is None or seconds >= 0:
+        yield Step(f"job/{job['id']}", run, job["name"], began, seconds, success)
+    steps = job.get("steps", [])
+    before = accumulate((step["seconds"] for step in steps), initial=0.0)
+    for place, (step, waited) in enumerate(zip(steps, before, strict=False), 1):
+        at = began + timedelta(seconds=waited)
+        yield Step(f"job/{job['id']}/{place}", run, step["name"], at, step["seconds"], None)
 
 
 def csv_rows(folder: str) -> Iterator[tuple[Path, dict[str, str]]]:

@@ -25,6 +25,7 @@ from tests.real.files import (
     llmperf_requests,
     percentile,
     snapshots,
+    steps_of_runs,
 )
 from tidemill import Tidemill
 
@@ -170,6 +171,70 @@ def test_a_run_starts_with_its_first_job_and_waited_until_then(mill: Tidemill) -
         FROM job_states
         WHERE job_id = '{longest["id"]}/{longest["run_attempt"]}'""",
     ) == ((ended - first) / timedelta(seconds=1), (first - began) / timedelta(seconds=1))
+
+
+def test_a_workflow_has_the_time_of_all_its_runs(mill: Tidemill) -> None:
+    """Runs, those that ended well or not, and their seconds from the first job's start, workflow by workflow."""
+    found: dict[str, list[float]] = defaultdict(lambda: [0, 0, 0, 0])
+    for run in {run["id"]: run for snapshot in snapshots() for run in snapshot["runs"]}.values():
+        figures = found[f"UKGovernmentBEIS/inspect_ai/{run['name']}"]
+        figures[0] += 1
+        if run["conclusion"] in {"success", "failure"}:
+            figures[1 + (run["conclusion"] == "failure")] += 1
+            starts = [job["started_at"] for job in run["jobs"] if job["conclusion"] != "skipped"]
+            first = min((at for at in starts if at >= run["run_started_at"]), default=run["updated_at"])
+            lasted = datetime.fromisoformat(run["updated_at"]) - datetime.fromisoformat(first)
+            figures[3] += lasted / timedelta(seconds=1)
+    published = rows(
+        mill,
+        """SELECT workflow_id, jobs, completed, failed, coalesce(execution_seconds, 0)
+        FROM workflows
+        WHERE workflow_kind = 'github_actions' AND workflow_status = 'active' AND user_id IS NULL""",
+    )
+    assert {workflow: figures for workflow, *figures in published} == found
+    assert not rows(
+        mill,
+        "SELECT * FROM workflows WHERE execution_seconds IS DISTINCT FROM execution_whole_seconds",
+    )
+
+
+def test_the_longest_steps_stand_in_a_list_of_all_and_of_each_day(mill: Tidemill) -> None:
+    """The 100 longest jobs and steps of continuous integration; of equally long ones the first, then by id."""
+    timed = [step for step in steps_of_runs() if step.seconds]
+    timed.sort(key=lambda step: (-(step.seconds or 0), step.began, step.id))
+    columns = "job_id, step, epoch(started_at), duration_seconds, success"
+    expected = [(step.run, step.name, step.began.timestamp(), step.seconds, step.success) for step in timed]
+    assert rows(mill, f"SELECT {columns} FROM slowest_steps ORDER BY rank") == expected[:100]
+    places = Counter(step.began.date() for step in timed)
+    days = dict(rows(mill, "SELECT day, max(rank) FROM slowest_steps_daily GROUP BY ALL"))
+    assert days == {day: min(count, 100) for day, count in places.items()}
+
+
+def test_one_row_sums_up_the_jobs_of_all_sets(mill: Tidemill) -> None:
+    """Jobs and what became of them, how many steps succeeded, and how fast steps went."""
+    runs = Counter(run["conclusion"] for run in {r["id"]: r for s in snapshots() for r in s["runs"]}.values())
+    states = Counter(job["state"] for _, job in csv_rows("eagle"))
+    steps = steps_of_runs()
+    seconds = [step.seconds for step in steps if step.seconds]
+    completed = [step.seconds or 0 for step in steps if step.success]
+    assert row(
+        mill,
+        """SELECT jobs, completed, failed, cancelled, other, completed_steps, timed_steps, jobs_with_cost, avg_cost_usd
+        FROM job_summary""",
+    ) == (
+        runs.total() + states.total(),
+        runs["success"] + states["COMPLETED"],
+        runs["failure"] + states["FAILED"] + states["TIMEOUT"],
+        runs["cancelled"] + states["CANCELLED"],
+        runs["action_required"],
+        len(completed),
+        len(seconds),
+        0,
+        None,
+    )
+    speed = row(mill, "SELECT step_hours, steps_per_hour, avg_step_seconds FROM job_summary")
+    hours = sum(completed) / 3600
+    assert speed == pytest.approx((hours, len(completed) / hours, sum(seconds) / len(seconds)))
 
 
 def test_every_task_of_an_array_is_a_job_and_a_timeout_is_a_failure(mill: Tidemill) -> None:

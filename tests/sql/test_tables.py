@@ -2,8 +2,11 @@
 
 `tests/sql/tables/<family>/<table>.toml` holds `columns`, as the dictionary lists them (`stats(x)` and `pct(x)` for
 what they stand for); `empty`, the rows that come of nothing, where there are any; and `case`s: a sentence, the rows
-of `events`, `jobs`, `metrics`, `prices` or another table, and the expected rows in order. A column that an expected
-row leaves out is not compared; "NULL" is no value. Another table is built by its own select, and gets the case's rows.
+of `events`, `jobs`, `metrics`, `prices` or another table, and the expected rows in order; `parameters` holds the
+settings that are not the default. A column that an expected row leaves out is not compared; "NULL" is no value. Another
+table is built by its own select, and gets the case's rows. A window table is given the records of its case's window
+(`as_of`, `window_hours`), and other tables as they were known at the end of that day. `types` are those of columns
+whose names do not tell.
 """
 
 from __future__ import annotations
@@ -19,12 +22,12 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import sqlglot
 
-from tidemill import records
+from tidemill import catalog, records
 from tidemill.engines import duckdb as engine
+from tidemill.engines import relations
+from tidemill.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 
@@ -50,12 +53,13 @@ TEXTS: Final = {
     for contract in records.CONTRACTS.values()
     for column in contract.columns
     if column.type in {records.Type.TEXT, records.Type.LABELS}
-}
+} | {"rule", "step", "workflow_status", "function", "source", "topic"}
 TYPES: Final = (
     (r"count_\w+", "BIGINT"),
     (r"day|week_start|month_start", "DATE"),
-    (r"hour|as_of|\w+_at", "TIMESTAMP WITH TIME ZONE"),
-    (r"\w+_(ms|seconds|usd|rate|share|value)|\w+_per_\w+|increase", "DOUBLE"),
+    (r"hour|as_of|\w+_at|(first|last)_(asked|retrieved|active)", "TIMESTAMP WITH TIME ZONE"),
+    (r"\w+_(ms|seconds|usd|rate|share|value)|\w+_per_\w+|increase|step_hours|hours_saved|avg_\w+|diversity", "DOUBLE"),
+    (r"(\w+_)?success|deleted", "BOOLEAN"),
     ("|".join(TEXTS), "VARCHAR"),
     (r"\w+", "BIGINT"),
 )
@@ -72,6 +76,7 @@ class Case:
     timezone: str = "UTC"
     as_of: dt.datetime = DAY
     window_hours: int = 24
+    parameters: dict[str, float] = field(default_factory=dict)
     rows: dict[str, list[Row]] = field(default_factory=dict)
 
 
@@ -93,11 +98,11 @@ def cases_of(table: str) -> list[Case]:
     ]
 
 
-def sort_of(table: str) -> list[str]:
-    """The columns of a header's sort."""
+def sort_of(table: str) -> str:
+    """A header's sort, as what comes after ORDER BY."""
     header = re.search(r"^-- sort: (.+)$", SELECTS[table].read_text("utf-8"), re.MULTILINE)
     assert header
-    return header[1].split(", ")
+    return header[1]
 
 
 def columns_of(table: str) -> list[str]:
@@ -109,9 +114,10 @@ def columns_of(table: str) -> list[str]:
     return names
 
 
-def type_of(column: str) -> str:
-    """The type that the dictionary's rules give a column."""
-    return next(sql for pattern, sql in TYPES if re.fullmatch(pattern, column))
+def type_of(table: str, column: str) -> str:
+    """The type that a table's cases, or else the dictionary's rules, give a column."""
+    named = next(sql for pattern, sql in TYPES if re.fullmatch(pattern, column))
+    return str(file_of(table).get("types", {}).get(column, named))
 
 
 @cache
@@ -137,29 +143,51 @@ def insert(connection: DuckDBPyConnection, relation: str, rows: list[Row]) -> No
         connection.executemany(f'INSERT INTO "{relation}" ({", ".join(names)}) VALUES ({marks})', values)
 
 
-def bind(connection: DuckDBPyConnection, table: str, rows: Mapping[str, list[Row]], day: dt.date | None) -> None:
-    """Give a table's select the relations that it reads, cut to one local day if one is asked for."""
-    for relation in relations_of(table):
-        given = rows.get(relation, [])
+def parameters_of(case: Case) -> dict[str, object]:
+    """What reaches the selects of a case: the settings by default, those of its own, and its window."""
+    window = {"window_hours": case.window_hours, "as_of": case.as_of}
+    return {**Settings().parameters, **case.parameters, **window}
+
+
+def rows_given(case: Case, table: str, relation: str, day: dt.date | None) -> str:
+    """The records that a table's select is given: of its window, of as_of's day or before, of one day if asked for."""
+    every = f"SELECT * FROM all_{relation}"
+    if relation not in INSTANT_OF:
+        return every
+    instant, window = INSTANT_OF[relation], catalog.table(case.table)
+    if window.partition != "window":
+        return f"{every} WHERE local_day({instant}) = DATE '{day}'" if day else every
+    as_of = case.as_of.isoformat()
+    if table != case.table:
+        return f"{every} WHERE local_day({instant}) <= local_day(TIMESTAMPTZ '{as_of}')"
+    stretch = relations.in_window(instant, as_of=as_of, hours=window.stretch(case.window_hours))
+    inside = relations.in_window(instant, as_of=as_of, hours=case.window_hours)
+    select = f"{every} WHERE {stretch}"
+    return relations.flagged(select, inside) if window.before else select
+
+
+def bind(connection: DuckDBPyConnection, case: Case, table: str, day: dt.date | None) -> None:
+    """Give a table's select the relations that it reads: other tables first, for they are made of records too."""
+    for relation in sorted(relations_of(table), key=INPUTS.__contains__):
+        given = case.rows.get(relation, [])
         if relation in INPUTS:
             columns = ", ".join(f'"{name}" {sql}' for name, sql in INPUTS[relation].items())
             connection.execute(f"CREATE OR REPLACE TEMP TABLE all_{relation} ({columns})")
             blank = {"attributes": "{}"} if "attributes" in INPUTS[relation] else {}
             insert(connection, f"all_{relation}", [blank | row for row in given])
-            cut = f"WHERE local_day({INSTANT_OF[relation]}) = DATE '{day}'" if day and relation in INSTANT_OF else ""
-            connection.execute(f"CREATE OR REPLACE TEMP VIEW {relation} AS FROM all_{relation} {cut}")
+            relations.bind(connection, relation, rows_given(case, table, relation, day))
         else:
-            bind(connection, relation, rows, day)
-            connection.execute(f"CREATE OR REPLACE TEMP TABLE {relation} AS {SELECTS[relation].read_text('utf-8')}")
+            bind(connection, case, relation, day)
+            create = f"CREATE OR REPLACE TEMP TABLE {relation} AS {SELECTS[relation].read_text('utf-8')}"
+            connection.execute(create, engine.named(connection, create, parameters_of(case)))
             insert(connection, relation, given)
 
 
 def build(case: Case, connection: DuckDBPyConnection, day: dt.date | None = None) -> DuckDBPyRelation:
     """The table that comes of a case's rows, in the order of its header's sort."""
-    bind(connection, case.table, case.rows, day)
-    parameters = {"window_hours": case.window_hours, "as_of": case.as_of}
+    bind(connection, case, case.table, day)
     select = SELECTS[case.table].read_text("utf-8")
-    return engine.run(connection, select, parameters).order(", ".join(sort_of(case.table)))
+    return engine.run(connection, select, parameters_of(case)).order(sort_of(case.table))
 
 
 def rows_of(case: Case, day: dt.date | None = None) -> list[Row]:
@@ -207,7 +235,7 @@ def test_days_built_one_by_one_are_the_days_built_at_once(case: Case) -> None:
     if "-- partition: day" not in SELECTS[case.table].read_text("utf-8"):
         return
     connection = database(case.timezone)
-    bind(connection, case.table, case.rows, None)
+    bind(connection, case, case.table, None)
     (relation,) = relations_of(case.table) - {"prices"}
     found = connection.sql(f"SELECT DISTINCT local_day({INSTANT_OF[relation]}) FROM {relation}").fetchall()
     if len(found) > 1:
@@ -227,7 +255,7 @@ def test_columns_are_those_of_the_dictionary(table: str) -> None:
     names = columns_of(table)
     relation = build(Case(table, "nothing", []), database("UTC"))
     assert relation.columns == names
-    assert list(map(str, relation.types)) == [type_of(name) for name in names]
+    assert list(map(str, relation.types)) == [type_of(table, name) for name in names]
     assert any(list(row) == names for case in cases_of(table) for row in case.expected)
 
 
@@ -235,11 +263,15 @@ def test_columns_are_those_of_the_dictionary(table: str) -> None:
 def test_every_column_is_explained(table: str) -> None:
     """The header says what the table is, and a comment after each column what that is."""
     text = SELECTS[table].read_text("utf-8")
-    assert re.match(r"-- \S.*\.\n-- grain: \S.*\n-- partition: \S.*\n(-- windows: \S.*\n)?-- sort: \S.*\n\n\S", text)
+    assert re.match(
+        r"-- \S.*\.\n-- grain: \S.*\n-- partition: \S.*\n(-- windows: \S.*\n)?(-- before: 1\n)?-- sort: \S.*\n\n\S",
+        text,
+    )
     select = sqlglot.parse_one(text, dialect="duckdb")
     assert isinstance(select, sqlglot.exp.Select)
     assert [column.alias_or_name for column in select.selects if not column.comments] == []
-    assert set(sort_of(table)) <= set(columns_of(table))
+    order = sqlglot.parse_one(f"SELECT 1 ORDER BY {sort_of(table)}", dialect="duckdb")
+    assert {column.name for column in order.find_all(sqlglot.exp.Column)} <= set(columns_of(table))
 
 
 def test_every_case_belongs_to_a_table() -> None:

@@ -33,24 +33,19 @@ price_periods AS (
     SELECT
         models.model,
         models.provider,
-        prices.input_per_1m_usd,
-        prices.output_per_1m_usd,
-        prices.valid_from,
-        min(prices.valid_from) OVER (
-            PARTITION BY models.model, models.provider
-            ORDER BY
-                literal_characters(prices.model) DESC,
-                prices.valid_from DESC,
-                nullif(prices.provider, '') NULLS LAST,
+        unnest(
+            price_periods(
                 prices.model,
+                prices.provider,
+                prices.valid_from,
                 prices.input_per_1m_usd,
                 prices.output_per_1m_usd
-            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-        ) AS superseded_at
+            )
+        ) AS price
     FROM models
     INNER JOIN prices
-        ON matches_glob(models.model, prices.model)
-        AND coalesce(nullif(prices.provider, ''), models.provider) IS NOT DISTINCT FROM models.provider
+        ON price_applies(models.model, models.provider, prices.model, prices.provider)
+    GROUP BY models.model, models.provider
 ),
 
 priced_requests AS (
@@ -65,15 +60,12 @@ priced_requests AS (
         requests.output_tokens,
         requests.total_tokens,
         requests.cost_usd,
-        CASE
-            WHEN requests.cost_usd IS NOT NULL THEN requests.cost_usd
-            WHEN price_periods.model IS NOT NULL THEN tokens_cost(
-                requests.input_tokens,
-                requests.output_tokens,
-                price_periods.input_per_1m_usd,
-                price_periods.output_per_1m_usd
-            )
-        END AS estimated_cost_usd,
+        estimated_cost(
+            requests.cost_usd,
+            requests.input_tokens,
+            requests.output_tokens,
+            price_periods.price
+        ) AS estimated_cost_usd,
         requests.ttft_ms,
         requests.duration_ms,
         requests.output_tokens IS NOT NULL AND requests.duration_ms > requests.ttft_ms AS is_generation
@@ -81,8 +73,7 @@ priced_requests AS (
     LEFT JOIN price_periods
         ON requests.model = price_periods.model
         AND requests.provider IS NOT DISTINCT FROM price_periods.provider
-        AND requests.timestamp >= price_periods.valid_from
-        AND (price_periods.superseded_at IS NULL OR requests.timestamp < price_periods.superseded_at)
+        AND price_holds(price_periods.price, requests.timestamp)
 )
 
 SELECT

@@ -33,6 +33,10 @@ CREATE OR REPLACE TEMP MACRO local_week(t) AS local_day(t) - CAST(isodow(local_d
 CREATE OR REPLACE TEMP MACRO local_month(t) AS local_day(t) - CAST(day(local_day(t)) - 1 AS INTEGER);
 CREATE OR REPLACE TEMP MACRO elapsed_seconds(began, ended) AS
     CASE WHEN ended >= began THEN (epoch_us(ended) - epoch_us(began)) / 1000000 END;
+CREATE OR REPLACE TEMP MACRO later_by(t, ms) AS CASE
+    WHEN epoch_us(t) + ms * 1000 < epoch_us(TIMESTAMPTZ '10000-01-01 00:00:00+00')
+    THEN make_timestamptz(epoch_us(t) + CAST(round(ms * 1000) AS BIGINT))
+END;
 """
 
 _SUMS: Final = """
@@ -43,12 +47,33 @@ CREATE OR REPLACE TEMP MACRO percentiles(x) AS struct_pack(
     p95 := quantile_cont(x, [0.5, 0.95, 0.99])[2],
     p99 := quantile_cont(x, [0.5, 0.95, 0.99])[3]
 );
+"""
+
+_HISTOGRAM: Final = """
 CREATE OR REPLACE TEMP MACRO latency_bucket(ms) AS
     CASE WHEN ms > 0 THEN CAST(ceil(ln(ms) / ln(1.01 / 0.99)) AS BIGINT) END;
+CREATE OR REPLACE TEMP MACRO latency_estimate(bucket) AS
+    CASE WHEN bucket IS NULL THEN 0 ELSE 2 * pow(1.01 / 0.99, bucket) / (1.01 / 0.99 + 1) END;
+CREATE OR REPLACE TEMP MACRO histogram_counts(bucket, events) AS list_sort(list(
+    struct_pack(ms := latency_estimate(bucket), events := CAST(events AS BIGINT))
+));
+CREATE OR REPLACE TEMP MACRO counted_value(counts, rank) AS list_reduce(counts, lambda reached, following: CASE
+    WHEN reached.events > rank THEN reached
+    ELSE struct_pack(ms := following.ms, events := reached.events + following.events)
+END).ms;
+CREATE OR REPLACE TEMP MACRO counted_percentile(counts, place) AS
+    counted_value(counts, floor(place))
+    + (counted_value(counts, ceil(place)) - counted_value(counts, floor(place))) * (place - floor(place));
+CREATE OR REPLACE TEMP MACRO histogram_percentile(bucket, events, q) AS
+    counted_percentile(histogram_counts(bucket, events), (sum(events) - 1) * CAST(q AS DOUBLE));
+"""
+"""Percentiles of latency_histogram's rows, whole or added up: the linear interpolation between the two nearest ranks'
+estimates. Each is within 1 % of its value, so what lies between them is, too (DDSketch, doi:10.14778/3352063.3352135).
 """
 
 _ORDER: Final = """
 CREATE OR REPLACE TEMP MACRO earliest(x, t) AS arg_min(x, struct_pack(t := t, x := x));
+CREATE OR REPLACE TEMP MACRO latest(x, t, id := NULL) AS arg_max(x, struct_pack(t := t, id := id, x := x));
 CREATE OR REPLACE TEMP MACRO ordered_list(x, t, id) AS list(x ORDER BY t, id, x);
 CREATE OR REPLACE TEMP MACRO ordered_first(x, t, id) AS ordered_list(x, t, id)[1];
 CREATE OR REPLACE TEMP MACRO ordered_last(x, t, id) AS ordered_list(x, t, id)[-1];
@@ -74,6 +99,55 @@ CREATE OR REPLACE TEMP MACRO tokens_cost(input_tokens, output_tokens, input_per_
         + CASE WHEN output_tokens > 0 THEN output_tokens * output_per_1m_usd ELSE 0 END
     ) / 1000000
 END;
+CREATE OR REPLACE TEMP MACRO price_applies(model, provider, price_model, price_provider) AS
+    matches_glob(model, price_model) AND coalesce(nullif(price_provider, ''), provider) IS NOT DISTINCT FROM provider;
+CREATE OR REPLACE TEMP MACRO superseding(best_first) AS list_transform(best_first, lambda tariff, nth: struct_insert(
+    tariff,
+    superseded_at := list_min(list_transform(best_first[:nth - 1], lambda better_tariff: better_tariff.valid_from))
+));
+CREATE OR REPLACE TEMP MACRO price_periods(model, provider, valid_from, input_per_1m_usd, output_per_1m_usd) AS
+    superseding(list(
+        struct_pack(
+            valid_from := valid_from,
+            input_per_1m_usd := input_per_1m_usd,
+            output_per_1m_usd := output_per_1m_usd
+        )
+        ORDER BY
+            literal_characters(model) DESC,
+            valid_from DESC,
+            nullif(provider, '') NULLS LAST,
+            model,
+            input_per_1m_usd,
+            output_per_1m_usd
+    ));
+CREATE OR REPLACE TEMP MACRO price_holds(price, t) AS
+    t >= price.valid_from AND (price.superseded_at IS NULL OR t < price.superseded_at);
+CREATE OR REPLACE TEMP MACRO estimated_cost(cost_usd, input_tokens, output_tokens, price) AS CASE
+    WHEN cost_usd IS NOT NULL THEN cost_usd
+    WHEN price IS NOT NULL THEN
+        tokens_cost(input_tokens, output_tokens, price.input_per_1m_usd, price.output_per_1m_usd)
+END;
+"""
+"""`price_periods` aggregates the prices that apply to a model: each with the moment from which a better one holds, so
+that at any moment at most one does. Better is: more literal characters, then newer, then the provider's own.
+"""
+
+_TOPICS: Final = r"""
+CREATE OR REPLACE TEMP MACRO without_apostrophes(text) AS
+    regexp_replace(text, '[''`\x{b4}\x{2b9}\x{2bb}\x{2bc}\x{2018}\x{2019}\x{201b}\x{2032}\x{ff07}]', '', 'g');
+CREATE OR REPLACE TEMP MACRO words(text) AS trim(regexp_replace(text, '[^\pL\pN]+', ' ', 'g'));
+CREATE OR REPLACE TEMP MACRO stripped(text) AS
+    regexp_replace(text, '^[\s\x{b}\x{1c}-\x{1f}\x{85}\pZ]+|[\s\x{b}\x{1c}-\x{1f}\x{85}\pZ]+$', '', 'g');
+CREATE OR REPLACE TEMP MACRO canonical(text) AS coalesce(
+    nullif(words(without_apostrophes(strip_accents(replace(lower(text), chr(962), chr(963))))), ''),
+    stripped(text)
+);
+"""
+"""`canonical(text)` is what the spellings of one question have in common: two questions are of one topic where it is
+equal. Lower case (a final sigma is a sigma), without accents (every combining mark of the decomposed text), without
+apostrophes (straight, curly, reversed, modifier letters, full width, and the backtick, acute accent and prime that are
+typed for them); every run of what is neither a letter (Unicode L) nor a digit (N) one blank; trimmed. Where nothing is
+left of it, the raw text without the white space around it.
 """
 
 
@@ -88,7 +162,7 @@ def macros(timezone: str = "UTC") -> str:
     else:
         _check_timezone(timezone)
         clock = _ZONE_CLOCK.format(zone=literal(timezone))
-    return clock + _CALENDAR + _SUMS + _ORDER + _MEANINGS
+    return clock + _CALENDAR + _SUMS + _HISTOGRAM + _ORDER + _MEANINGS + _TOPICS
 
 
 def connect(
@@ -130,9 +204,17 @@ def run(
     Raises:
         duckdb.Error: the select is not one, or needs a parameter or a relation that is not there.
     """
-    (statement,) = connection.extract_statements(select)
-    named = {name: value for name, value in (parameters or {}).items() if name in statement.named_parameters}
-    return connection.sql(select, params=named)
+    return connection.sql(select, params=named(connection, select, parameters or {}))
+
+
+def named(connection: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object]) -> dict[str, object]:
+    """Of some parameters those that a query names: DuckDB takes no others.
+
+    Raises:
+        duckdb.Error: the query is not one statement.
+    """
+    (statement,) = connection.extract_statements(query)
+    return {name: value for name, value in parameters.items() if name in statement.named_parameters}
 
 
 def _check_timezone(name: str) -> None:

@@ -35,7 +35,7 @@ def write(result: duckdb.DuckDBPyRelation | pa.Table, form: str, path: Path) -> 
     Raises:
         TidemillError: the query failed while its rows were read.
     """
-    table = _arrow(result)
+    table = arrow(result)
     if form == "arrow":
         import pyarrow as pa
 
@@ -71,14 +71,19 @@ def head(
     """
     if limit is not None and isinstance(result, duckdb.DuckDBPyRelation):
         result = result.limit(limit + 1)
-    with _over(_arrow(result)) as connection:
+    with _over(arrow(result)) as connection:
         types = connection.execute("DESCRIBE FROM result").fetchall()
         found = connection.execute(f"SELECT {_plain(connection, 'table')} FROM result").fetchall()
     numeric = [kind.startswith(_NUMBERS) for _, kind, *_ in types]
     return [name for name, *_ in types], numeric, found[:limit], limit is not None and len(found) > limit
 
 
-def _arrow(result: duckdb.DuckDBPyRelation | pa.Table) -> pa.Table:
+def arrow(result: duckdb.DuckDBPyRelation | pa.Table) -> pa.Table:
+    """A result as an Arrow table.
+
+    Raises:
+        TidemillError: the query failed while its rows were read.
+    """
     if not isinstance(result, duckdb.DuckDBPyRelation):
         return result
     with failures():

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from typing import TYPE_CHECKING, Final
 
-import duckdb
-
+from tidemill.engines.duckdb import named
 from tidemill.engines.quoting import identifier, literal, literals
-from tidemill.errors import UsageError
 from tidemill.records import BY_TABLE, JOB, RELEASED
 
 if TYPE_CHECKING:
@@ -20,13 +17,6 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 PERIOD_COLUMNS: Final = frozenset({"day", "week_start", "month_start"})
-PRICE_COLUMNS: Final = {
-    "provider": "VARCHAR",
-    "model": "VARCHAR",
-    "valid_from": "TIMESTAMP WITH TIME ZONE",
-    "input_per_1m_usd": "DOUBLE",
-    "output_per_1m_usd": "DOUBLE",
-}
 
 _ENDED: Final = "('completed', 'failed', 'cancelled')"
 _BEGUN: Final = "('completed', 'failed', 'cancelled', 'running', 'paused')"
@@ -77,12 +67,23 @@ def job_states(observations: str) -> str:
     )
 
 
-def bind_records(connection: DuckDBPyConnection, table: str, paths: Sequence[str], where: str) -> None:
-    """Bind jobs, events or metrics as the records of some files that meet a condition."""
+def bind_records(
+    connection: DuckDBPyConnection, table: str, paths: Sequence[str], where: str, inside: str | None = None
+) -> None:
+    """Bind jobs, events or metrics as the records of some files that meet a condition.
+
+    With a second condition `inside` they have a column `in_window` that says whether they meet that one, too.
+    """
     contract = BY_TABLE[table]
     rows = stored(contract.stored, paths)
     select = f"SELECT * FROM ({rows}) WHERE {where}"
-    bind(connection, table, job_states(select) if contract is JOB else select)
+    select = job_states(select) if contract is JOB else select
+    bind(connection, table, flagged(select, inside) if inside else select)
+
+
+def flagged(select: str, inside: str) -> str:
+    """A select's rows with the column `in_window`, which says whether they meet a condition."""
+    return f"SELECT *, {inside} AS in_window FROM ({select})"
 
 
 def bind(connection: DuckDBPyConnection, name: str, select: str) -> None:
@@ -135,13 +136,25 @@ def bind_table(
     bind(connection, name, f"SELECT * FROM ({published(paths)}) WHERE {where}")
 
 
-def write(connection: DuckDBPyConnection, select: str, folder: Path, period: str) -> tuple[str, int]:
+def bind_table_until(connection: DuckDBPyConnection, name: str, paths: Iterable[str], column: str, last: str) -> None:
+    """Bind a table's rows of all reporting days up to one."""
+    bind(connection, name, f"SELECT * FROM ({published(paths)}) WHERE {period('day', column)} <= DATE {literal(last)}")
+
+
+def write(
+    connection: DuckDBPyConnection,
+    select: str,
+    folder: Path,
+    period: str,
+    parameters: Mapping[str, object] | None = None,
+) -> tuple[str, int]:
     """Write a select's rows as Parquet, under a name that the content has earned; returns it, and how many rows.
 
     So no name is ever given to other bytes, and a file that is not whole has none.
     """
     beside = folder / f"{period}.parquet.part"
-    count = connection.execute(f"COPY ({select}) TO {literal(beside)} (FORMAT parquet)").fetchall()[0][0]
+    copy = f"COPY ({select}) TO {literal(beside)} (FORMAT parquet)"
+    count = connection.execute(copy, named(connection, copy, parameters or {})).fetchall()[0][0]
     with beside.open("rb") as file:
         name = f"{period}-{hashlib.file_digest(file, 'sha256').hexdigest()[:24]}.parquet"
     beside.chmod(0o444)
@@ -184,27 +197,3 @@ def held(quarantine: Sequence[str], released: Sequence[str], loads: Sequence[str
         f"ANTI JOIN ({gone}) g ON g.of_load_id = q.load_id AND g.line IS NOT DISTINCT FROM q.line "
         "AND g.record IS NOT DISTINCT FROM q.record"
     )
-
-
-def bind_prices(connection: DuckDBPyConnection, name: str, file: Path) -> None:
-    """Bind the user's prices, in the order of their columns; none when there is no such file.
-
-    Raises:
-        UsageError: the file is no table of prices; the message says where and why.
-    """
-    if not file.exists():
-        bind(connection, name, nothing(PRICE_COLUMNS))
-        return
-    columns = ", ".join(f"{literal(column)}: {literal(kind)}" for column, kind in PRICE_COLUMNS.items())
-    bind(connection, name, f"FROM read_csv({literal(file)}, columns={{{columns}}}, header=true, auto_detect=false)")
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            header = next(csv.reader(lines), [])
-        connection.execute(f"FROM {identifier(name)}").fetchall()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read: {error}") from error
-    except duckdb.Error as error:
-        why = ": ".join(line for line in str(error).splitlines()[:3] if line)
-        raise UsageError(f"{file}: {why}") from error
-    if header != list(PRICE_COLUMNS):
-        raise UsageError(f"{file}: its first line is not {','.join(PRICE_COLUMNS)}")

@@ -1,4 +1,4 @@
-"""What DuckDB writes into a snapshot: the table `builds`, and the catalog of views by absolute paths."""
+"""What DuckDB writes into a snapshot: the pipeline's own tables, and the catalog of views by absolute paths."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import duckdb
 from tidemill import catalog, lake
 from tidemill.engines import relations
 from tidemill.engines.quoting import identifier, literal
+from tidemill.own import BUILDS, OWN, TABLE_COLUMNS
 from tidemill.records import LEDGER
 
 if TYPE_CHECKING:
@@ -19,17 +20,6 @@ if TYPE_CHECKING:
     from tidemill.publish import TableState
 
 CATALOG: Final = "catalog.duckdb"
-BUILDS: Final = "builds"
-_BUILDS: Final = {
-    "table_name": "VARCHAR",
-    "partition_value": "VARCHAR",
-    "fingerprint": "VARCHAR",
-    "rows": "BIGINT",
-    "seconds": "DOUBLE",
-    "built_at": "TIMESTAMP WITH TIME ZONE",
-    "run_id": "VARCHAR",
-    "despite": "VARCHAR",
-}
 
 
 def write_builds(connection: duckdb.DuckDBPyConnection, folder: Path, states: Mapping[str, TableState]) -> None:
@@ -39,14 +29,15 @@ def write_builds(connection: duckdb.DuckDBPyConnection, folder: Path, states: Ma
         for table, state in states.items()
         for value, partition in state.partitions.items()
     ]
-    (folder / BUILDS).mkdir()
-    columns = ", ".join(f"unnest(${n}::{kind}[]) AS {name}" for n, (name, kind) in enumerate(_BUILDS.items(), 1))
+    (folder / BUILDS.name).mkdir()
+    arrays = enumerate(BUILDS.columns.items(), 1)
+    columns = ", ".join(f"unnest(${n}::{column.type}[]) AS {name}" for n, (name, column) in arrays)
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE history AS SELECT {columns}",
-        [[row[name] for row in history] for name in _BUILDS],
+        [[row[name] for row in history] for name in BUILDS.columns],
     )
     select = "FROM history ORDER BY table_name, partition_value"
-    relations.write(connection, select, folder / BUILDS, "all")
+    relations.write(connection, select, folder / BUILDS.name, "all")
 
 
 def write_catalog(folder: Path, records: Snapshot) -> None:
@@ -55,16 +46,40 @@ def write_catalog(folder: Path, records: Snapshot) -> None:
     with duckdb.connect(str(path)) as database:
         database.execute("SET TimeZone = 'UTC'; BEGIN")
         for table in sorted(path.name for path in folder.iterdir() if path.is_dir()):
-            files = [str(file) for file in sorted((folder / table).iterdir())]
-            database.execute(f"CREATE VIEW {identifier(table)} AS {relations.published(files)}")
-            _comment(database, table)
-        database.execute("CREATE SCHEMA lake")
-        for table, columns in lake.TABLES.items():
-            if table != "released":
-                shown = LEDGER if table == "loads" else columns
-                database.execute(f"CREATE VIEW lake.{identifier(table)} AS {_rows(records, table, shown)}")
+            _view(database, folder, table)
+        _write_columns(database, folder)
+        bind_lake(database, records)
         database.execute("COMMIT")
     path.chmod(0o444)
+
+
+def _view(database: duckdb.DuckDBPyConnection, folder: Path, table: str) -> None:
+    files = [str(file) for file in sorted((folder / table).iterdir())]
+    database.execute(f"CREATE OR REPLACE VIEW {identifier(table)} AS {relations.published(files)}")
+    _comment(database, table)
+
+
+def _write_columns(database: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    """Write the columns of all views, and its own, as the table `table_columns`."""
+    nothing = relations.nothing({name: column.type for name, column in TABLE_COLUMNS.columns.items()})
+    database.execute(f"CREATE VIEW {TABLE_COLUMNS.name} AS {nothing}")
+    _comment(database, TABLE_COLUMNS.name)
+    (folder / TABLE_COLUMNS.name).mkdir()
+    select = (
+        "SELECT table_name, column_name, data_type AS type, comment AS description "
+        "FROM duckdb_columns() WHERE schema_name = 'main' AND NOT internal ORDER BY table_name, column_index"
+    )
+    relations.write(database, select, folder / TABLE_COLUMNS.name, "all")
+    _view(database, folder, TABLE_COLUMNS.name)
+
+
+def bind_lake(database: duckdb.DuckDBPyConnection, records: Snapshot) -> None:
+    """Make the schema `lake`: a view of the ledger, of what was refused, and of every stored row of each record."""
+    database.execute("CREATE SCHEMA IF NOT EXISTS lake")
+    for table, columns in lake.TABLES.items():
+        if table != "released":
+            shown = LEDGER if table == "loads" else columns
+            database.execute(f"CREATE OR REPLACE VIEW lake.{identifier(table)} AS {_rows(records, table, shown)}")
 
 
 def _rows(records: Snapshot, table: str, columns: Mapping[str, str]) -> str:
@@ -76,9 +91,12 @@ def _rows(records: Snapshot, table: str, columns: Mapping[str, str]) -> str:
 
 
 def _comment(database: duckdb.DuckDBPyConnection, name: str) -> None:
-    table = catalog.tables().get(name)
-    if table is None:
-        return
-    database.execute(f"COMMENT ON VIEW {identifier(name)} IS {literal(table.description)}")
-    for column, comment in table.comments.items():
-        database.execute(f"COMMENT ON COLUMN {identifier(name)}.{identifier(column)} IS {literal(comment)}")
+    """Say in the catalog what a view and its columns are; one may still have the columns of an older SQL."""
+    if name in OWN:
+        description = OWN[name].description
+        comments = {column: made.description for column, made in OWN[name].columns.items()}
+    else:
+        description, comments = catalog.table(name).description, dict(catalog.table(name).comments)
+    database.execute(f"COMMENT ON VIEW {identifier(name)} IS {literal(description)}")
+    for column in comments.keys() & {*database.sql(f"FROM {identifier(name)}").columns}:
+        database.execute(f"COMMENT ON COLUMN {identifier(name)}.{identifier(column)} IS {literal(comments[column])}")

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from tidemill import build, catalog, ingest, plan, publish, settings
-from tidemill.engines import reading
+from tidemill import build, catalog, describe, ingest, plan, publish, settings
+from tidemill import show as windowed
+from tidemill.engines import cuts, export, reading
+from tidemill.engines.quoting import identifier
 from tidemill.errors import UsageError
 from tidemill.home import Home
+from tidemill.windows import Asked
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     import duckdb
     import polars as pl
 
     from tidemill.build import Built
+    from tidemill.describe import Description
     from tidemill.ingest import Report
     from tidemill.plan import TableStatus
     from tidemill.settings import Settings
+    from tidemill.show import Shown
+    from tidemill.verify import Outcome
+    from tidemill.windows import Moment
 
     Progress = Callable[[str, int, int], None]
 
@@ -66,13 +73,33 @@ class Tidemill:
         *tables: str,
         full: bool = False,
         as_of: datetime | str | None = None,
+        despite: Sequence[str] = (),
         progress: Progress | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> list[Built]:
-        """Build the stale partitions of all tables, or of some and what they read, and publish them at once.
+        """Build the stale partitions of all tables, or of some and what they read, check and publish them at once.
 
-        `as_of` ends the window tables: a moment, `latest`, or now. Returns what was built, in order.
+        `as_of` ends the window tables: a moment, `latest`, or now. Returns what was built, in order. `say` is called
+        with a line for each table that fails, and for what checks find that is no reason to stop.
+
+        Raises:
+            BuildError: some tables could not be built; the others are published.
+            CheckError: a check failed that is not in `despite`; nothing is published.
         """
-        return build.run(self.home, self.settings, names=tables, full=full, as_of=as_of, progress=progress)
+        return build.run(
+            self.home,
+            self.settings,
+            names=tables,
+            full=full,
+            as_of=as_of,
+            despite=despite,
+            progress=progress,
+            say=say,
+        )
+
+    def check(self, *, deep: bool = False) -> list[Outcome]:
+        """What every check finds in what the newest build published, or in all that is published."""
+        return plan.check(self.home, self.settings, deep=deep)
 
     def path(self, table: str) -> Path:
         """The folder of a table's files in the newest snapshot."""
@@ -94,9 +121,46 @@ class Tidemill:
 
         return pl.scan_parquet(sorted(self.path(name).iterdir()))
 
-    def show(self, table: str) -> pl.DataFrame:
-        """A whole table as a Polars DataFrame, in its order."""
-        return self.table(table).collect()
+    def show(
+        self,
+        table: str,
+        *,
+        since: str | None = None,
+        as_of: Moment | None = None,
+        from_: Moment | None = None,
+        to: Moment | None = None,
+        where: Mapping[str, object] | None = None,
+    ) -> pl.DataFrame:
+        """A table as a Polars DataFrame, in its order: as it is published, or over a window of the lake's records.
+
+        `since` (hours or days: `36h`, `7d`) is the window as_of - since < t ≤ as_of, where `as_of` is a moment,
+        `latest`, or by default now; `from_` and `to` are from_ ≤ t < to, where `to` is by default now. A time without
+        an offset is of UTC; a date alone is the reporting timezone's midnight. window_hours is NULL unless it is whole.
+
+        `where` says what columns must equal (None: have no value): over a window, the columns that the records carry;
+        of a published table, its own. A table that is built from other tables takes the whole reporting days that the
+        window touches, and its own columns. Where exact percentiles would not fit in memory they are within 1 %.
+
+        Raises:
+            UsageError: there is no such table, column or filter, the window is none, or nothing is published yet.
+            TableError: the table's select cannot be run.
+        """
+        import polars as pl
+
+        asked = Asked(since=since, as_of=as_of, from_=from_, to=to)
+        if not asked and not where:
+            return self.table(table).collect()
+        found = self.over(table, asked, where).rows if asked else export.arrow(self.published(table, where))
+        return cast("pl.DataFrame", pl.from_arrow(found))
+
+    def over(self, table: str, asked: Asked, where: Mapping[str, object] | None = None) -> Shown:
+        """A table over a window, with what a reader must know of it; see `show`."""
+        return windowed.show(self.home, self.settings, table, asked, where)
+
+    def published(self, table: str, where: Mapping[str, object] | None = None) -> duckdb.DuckDBPyRelation:
+        """A table's published rows as a DuckDB relation, those whose columns have the values of `where`."""
+        self.path(table)
+        return cuts.equal(self.sql(f"FROM {identifier(table)}"), where or {})
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
         """A query over the published tables and the lake, read-only, as a DuckDB relation."""
@@ -108,6 +172,10 @@ class Tidemill:
     def tables(self) -> list[str]:
         """The names of all tables that can be built, each after those that it reads."""
         return list(catalog.tables())
+
+    def describe(self, table: str) -> Description:
+        """What a table is, with its columns, how fresh it is, and how large."""
+        return describe.describe(self.home, self.settings, table)
 
     def status(self) -> list[TableStatus]:
         """What is fresh and what is stale, a row a table."""

@@ -114,7 +114,8 @@ job_steps AS (
         -- it; the seconds between two steps are missing (12 at most over a whole job, 3 in half of them).
         coalesce(
             list_sum(
-                list_transform(job.steps[: listed.place - 1], lambda step: TRY_CAST(step.seconds AS DOUBLE))
+                -- Not `step`: where a column has that name, `step.seconds` is the column's.
+                list_transform(job.steps[: listed.place - 1], lambda earlier: TRY_CAST(earlier.seconds AS DOUBLE))
             ),
             0
         ) AS seconds_before,

@@ -1,0 +1,21 @@
+"""What DuckDB says of a statement that failed, as one line that says where."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import duckdb
+
+_PLACE = re.compile(r"\n+LINE (\d+):", re.MULTILINE)
+
+
+def located(file: str, error: duckdb.Error) -> str:
+    """The file, the line where the engine names one, and its message: `sql/a.sql, line 3: Binder Error: …`.
+
+    A statement must begin on the first line of the file's text, however it is wrapped.
+    """
+    text, *rest = _PLACE.split(str(error))
+    where = f"{file}, line {rest[0]}" if rest else file
+    return f"{where}: {' '.join(text.split())}"

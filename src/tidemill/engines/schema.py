@@ -1,0 +1,44 @@
+"""The columns of tables and their types: each select bound to relations without rows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from tidemill.catalog import PRICES
+from tidemill.engines import duckdb as engine
+from tidemill.engines import faults, prices, relations
+from tidemill.errors import TableError
+from tidemill.records import CONTRACTS
+from tidemill.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tidemill.catalog import Table
+
+
+def types(tables: Iterable[Table]) -> dict[str, dict[str, str]]:
+    """The SQL type of each column of some tables, which stand after those that they read.
+
+    Raises:
+        TableError: a select cannot be bound; the message names table, file and line.
+    """
+    found = {}
+    parameters = Settings().parameters | {"window_hours": 24, "as_of": datetime.now(UTC)}
+    with engine.connect() as connection:
+        relations.bind(connection, PRICES, relations.nothing(prices.COLUMNS))
+        for table in tables:
+            for contract in CONTRACTS.values():
+                window = {"in_window": "BOOLEAN"} if table.before else {}
+                relations.bind(connection, contract.table, relations.nothing(contract.stored | window))
+            query = f"DESCRIBE SELECT * FROM ({table.select}\n)"
+            try:
+                rows = connection.execute(query, engine.named(connection, query, parameters)).fetchall()
+            except duckdb.Error as error:
+                raise TableError(f"table {table.name}: {faults.located(table.file, error)}") from error
+            found[table.name] = {column: kind for column, kind, *_ in rows}
+            relations.bind(connection, table.name, relations.nothing(found[table.name]))
+    return found

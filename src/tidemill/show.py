@@ -1,0 +1,186 @@
+"""A table over a window of one's own: its select, bound to the records of the lake instead of a partition's.
+
+Window tables, and period tables of records alone, take exactly the window, and filters look at what records carry.
+What is built from other tables takes whole days of the reporting timezone, and is filtered by its own columns.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import duckdb
+
+from tidemill import catalog, clock, lake, windows
+from tidemill.engines import cuts, estimates, export, prices, relations
+from tidemill.engines import duckdb as engine
+from tidemill.errors import TableError, UsageError
+from tidemill.records import BY_TABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+    from tidemill.catalog import Table
+    from tidemill.home import Home
+    from tidemill.lake import Snapshot
+    from tidemill.settings import Settings
+    from tidemill.windows import Asked, Window
+
+    Filters = Mapping[str, object]
+
+_FIRST_DAY: Final = "1970-01-01"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A table's rows over a window, in its order, and what a reader must know of them."""
+
+    rows: pa.Table
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _View:
+    """One table over one window, on a connection of its own."""
+
+    home: Home
+    settings: Settings
+    table: Table
+    lake: Snapshot
+    connection: DuckDBPyConnection
+    window: Window
+
+    @property
+    def others(self) -> list[Table]:
+        """The tables that it reads, and those that they read, each after those that it reads."""
+        names = sorted(self.table.reads & catalog.tables().keys())
+        return [catalog.table(name) for name in catalog.with_inputs(names)] if names else []
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """What selects may name."""
+        return self.settings.parameters | {"window_hours": self.window.hours, "as_of": self.window.as_of}
+
+
+def show(home: Home, settings: Settings, name: str, asked: Asked, where: Filters | None = None) -> Shown:
+    """A table over the window that is asked for, of the records whose columns are as `where` says.
+
+    Raises:
+        UsageError: there is no such table or filter, or the window is none.
+        TableError: its select cannot be run.
+    """
+    if catalog.known(name) not in catalog.tables():
+        raise UsageError(f"{name} is about the pipeline itself and has no window; show it without one")
+    table, filters = catalog.table(name), where or {}
+    exact = _exact(table)
+    if exact:
+        _check_filters(table, filters)
+    now = lake.current(home)
+    with tempfile.TemporaryDirectory(prefix="tidemill-") as folder, _connect(settings, Path(folder)) as connection:
+        window = windows.window(connection, now, asked)
+        view = _View(home, settings, table, now, connection, window)
+        try:
+            notes = [*_future(window), *(_bind_window(view, filters) if exact else _bind_days(view, filters))]
+            rows = export.arrow(_run(view, {} if exact else filters))
+        except duckdb.Error as error:
+            raise TableError(f"table {name} cannot be shown: {str(error).splitlines()[0]}") from error
+        return Shown(rows, tuple(notes))
+
+
+def _exact(table: Table) -> bool:
+    """Whether it takes exactly the window, and filters of what records carry."""
+    return table.partition == "window" or bool(table.records and not table.reads & catalog.tables().keys())
+
+
+def _check_filters(table: Table, filters: Filters) -> None:
+    known = set.intersection(*(set(BY_TABLE[kind].filters) for kind in table.records)) if table.records else set()
+    for name in filters:
+        if name not in known:
+            raise UsageError.unknown("filter", name, known)
+
+
+def _connect(settings: Settings, folder: Path) -> DuckDBPyConnection:
+    return engine.connect(
+        timezone=settings.timezone, memory_limit=settings.memory_limit, threads=settings.threads, temp_directory=folder
+    )
+
+
+def _run(view: _View, filters: Filters) -> DuckDBPyRelation:
+    relation = engine.run(view.connection, view.table.select, view.parameters)
+    return cuts.ordered(cuts.equal(relation, filters), view.table.sort)
+
+
+def _future(window: Window) -> list[str]:
+    return ["the window begins in the future"] if window.first > datetime.now(UTC) else []
+
+
+def _bind_window(view: _View, filters: Filters) -> list[str]:
+    """Bind exactly the window's records, and other tables as they were known at the end of its last day."""
+    last = clock.reporting_day(view.window.last, view.settings.timezone)
+    for other in view.others:
+        _bind_known(view, other, last, {name: value for name, value in filters.items() if name in other.key})
+    window, stretch = view.window, view.window.stretched(view.table.before)
+    days = stretch.lake_days()
+    for kind in view.table.records:
+        where = cuts.between(kind, stretch.first, stretch.end)
+        inside = cuts.between(kind, window.first, window.end) if view.table.before else None
+        paths = view.lake.paths(kind, days)
+        cuts.bind_records(view.connection, kind, paths, where, inside=inside, filters=filters)
+    _bind_prices(view, [view.table])
+    return _percentiles(view, [view.table], days)
+
+
+def _bind_known(view: _View, other: Table, last: str, filters: Filters) -> None:
+    """Keep a table of all days up to one; of whose key a part is asked for, only that: the rest is not meant."""
+    until = clock.lake_days(last, view.settings.timezone)[-1]
+    for kind in other.records:
+        days = [file.day for file in view.lake.of(kind) if file.day <= until]
+        cuts.bind_records(view.connection, kind, view.lake.paths(kind, days), cuts.on_days(kind, _FIRST_DAY, last))
+    _bind_prices(view, [other])
+    cuts.keep(view.connection, other.name, other.select, view.parameters, filters)
+
+
+def _bind_days(view: _View, filters: Filters) -> list[str]:
+    """Bind the records of whole days, and the tables over them that it reads."""
+    zone = view.settings.timezone
+    first, last = (clock.reporting_day(moment, zone) for moment in (view.window.first, view.window.last))
+    ends = clock.lake_days(first, zone)[0], clock.lake_days(last, zone)[-1]
+    days = clock.span(*map(date.fromisoformat, ends))
+    tables = [*view.others, view.table]
+    for kind in sorted({kind for table in tables for kind in table.records}):
+        cuts.bind_records(view.connection, kind, view.lake.paths(kind, days), cuts.on_days(kind, first, last))
+    _bind_prices(view, tables)
+    notes = _percentiles(view, tables, days)
+    for other in view.others:
+        if other.parameters or sum(other.name in table.reads for table in tables) > 1:
+            cuts.keep(view.connection, other.name, other.select, view.parameters)
+        else:  # of a view only what is asked for is made
+            relations.bind(view.connection, other.name, other.select)
+    filtered = "; filters look at its own columns" if filters else ""
+    whole = f"{view.table.name} is built from other tables: whole days, {first} to {last} ({zone}), are taken{filtered}"
+    return [whole, *notes]
+
+
+def _bind_prices(view: _View, tables: Sequence[Table]) -> None:
+    if any(catalog.PRICES in table.reads for table in tables):
+        prices.bind(view.connection, catalog.PRICES, view.home.prices)
+
+
+def _percentiles(view: _View, tables: Sequence[Table], days: Sequence[str]) -> list[str]:
+    """Count buckets where exact percentiles would not fit: those of all the files' rows, nor of the records meant."""
+    kinds = sorted({kind for table in tables for kind in table.records})
+    selects = [table.select for table in tables]
+    stored = sum(file.rows for kind in kinds for file in view.lake.of(kind, days))
+    if estimates.fits(view.connection, selects, stored):
+        return []
+    rows = cuts.rows(view.connection, kinds)
+    if estimates.fits(view.connection, selects, rows):
+        return []
+    estimates.count_buckets(view.connection)
+    return [f"percentiles are within 1 %: the exact ones of {rows:,} records would not fit the memory limit"]
