@@ -616,7 +616,8 @@ def test_a_broken_select_stops_only_what_reads_it(tmp_path: Path, monkeypatch: p
         )
         assert "\n" not in str(failure)
         assert str(raised.value) == (
-            "1 table could not be built; what reads it waits as it is: sessions, users; everything else is published"
+            "1 table could not be built; what reads such tables stays as it was: sessions, users; "
+            "everything else is published"
         )
         assert getattr(raised.value, "__notes__", None) == [str(failure)]
     assert said == [str(failure), str(failure)]

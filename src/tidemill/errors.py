@@ -74,7 +74,7 @@ class BuildError(TidemillError):
         self.built = built
         self.failures = failures
         count = "1 table" if len(failures) == 1 else f"{len(failures)} tables"
-        waits = f"; what reads them waits as it is: {', '.join(waiting)}" if waiting else ""
+        waits = f"; what reads such tables stays as it was: {', '.join(waiting)}" if waiting else ""
         super().__init__(f"{count} could not be built{waits}; everything else is published")
         for failure in failures:
             self.add_note(str(failure))

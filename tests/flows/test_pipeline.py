@@ -10,26 +10,30 @@ from pathlib import Path
 
 import pytest
 
+from tidemill import catalog
+
 ROOT = Path(__file__).parents[2]
 
 SCRIPT = """
-import json, sys
+import json, pathlib, sys
 from prefect.client.orchestration import get_client
 from flows.pipeline import pipeline
 
 first = pipeline(home=sys.argv[1], as_of="latest")
 second = pipeline(home=sys.argv[1])
 third = pipeline(home=sys.argv[2], return_state=True)
+pathlib.Path(sys.argv[1], "prices.csv").write_text("nothing\\n")
+fourth = pipeline(home=sys.argv[1], as_of="latest", return_state=True)
 with get_client(sync_client=True) as client:
     names = [run.name for run in client.read_task_runs(limit=200)]
     artifacts = [artifact.data for artifact in client.read_artifacts()]
-print(json.dumps([first, second, third.type.value, third.message, names, artifacts]))
+print(json.dumps([first, second, third.type.value, third.message, names, artifacts, fourth.type.value, fourth.message]))
 """
 
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
-    """Three runs of the flow: over new records, over the same again, and over a source that is not there."""
+    """Four runs of the flow: over new records, over the same again, without a source, and with prices that are none."""
     folder = tmp_path_factory.mktemp("flow")
     good, bad = folder / "good", folder / "bad"
     for home in (good, bad):
@@ -64,7 +68,8 @@ def test_first_run(outcome: list[object]) -> None:
 @pytest.mark.xdist_group("prefect")
 def test_second_run(outcome: list[object]) -> None:
     """A second run accepts nothing; only windows, which end at the run's moment, are built again."""
-    assert outcome[1] == {"accepted": 0, "duplicates": 0, "quarantined": 0, "partitions": 3}
+    windows = sum(len(table.windows) for table in catalog.tables().values())
+    assert outcome[1] == {"accepted": 0, "duplicates": 0, "quarantined": 0, "partitions": windows}
 
 
 @pytest.mark.xdist_group("prefect")
@@ -72,6 +77,19 @@ def test_failing_source(outcome: list[object]) -> None:
     """A run whose source cannot be read builds all the same, fails, and says which file is missing."""
     assert outcome[2] == "FAILED"
     assert "app.jsonl does not exist" in str(outcome[3])
+
+
+@pytest.mark.xdist_group("prefect")
+def test_failing_table(outcome: list[object]) -> None:
+    """A run with a table that cannot be built publishes the others, says so, and fails with what is wrong."""
+    assert outcome[6] == "FAILED"
+    assert "cannot be built" in str(outcome[7])
+    assert "prices.csv" in str(outcome[7])
+    texts = outcome[5]
+    assert isinstance(texts, list)
+    (text,) = [text for text in texts if "**Not built:** table llm_hourly cannot be built" in text]
+    assert "| llm_ttft | 3 |" in text
+    assert "Published as" in text
 
 
 @pytest.mark.xdist_group("prefect")
