@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+LAST_HOUR = "2026-02-28T23"
+"""The last hour of simulated records."""
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 LINES = """
@@ -108,33 +110,105 @@ def ingest(folder: Path, events: int, rounds: int) -> list[str]:
     return rows
 
 
-def build(folder: Path, events: int) -> list[str]:
-    """Every table from nothing, then a run with nothing to do."""
-    home = folder / "build"
-    measure(tidemill(home, "simulate", "--events", str(events), "--days", "30"))
-    raw = sorted(str(path) for path in (home / "raw").iterdir())
-    loading = measure(tidemill(home, "ingest", *raw))
-    (home / "tidemill.toml").write_text('[sources.files]\npath = "raw/*.jsonl"\n', encoding="utf-8")
-    building = measure(tidemill(home, "build"))
-    sums = "count(*) AS partitions, sum(rows)::BIGINT AS rows, sum(seconds) AS seconds"
-    query = f"SELECT table_name, {sums} FROM builds GROUP BY ALL ORDER BY ALL"  # noqa: S608 - both parts stand here
+def lake(home: Path, events: int, days: int) -> tuple[Measured, Measured]:
+    """A home of simulated records without their last hour, which is held back; how long loading and building took."""
+    sizes = {"events": events, "jobs": events // 20, "metrics": events // 10, "days": days}
+    measure(tidemill(home, "simulate", *(word for name, size in sizes.items() for word in (f"--{name}", str(size)))))
+    hold_back(home / "raw", home / "late")
+    loading = measure(tidemill(home, "ingest", str(home / "raw")))
+    return loading, measure(tidemill(home, "build", "--as-of", "latest"))
+
+
+def hold_back(folder: Path, late: Path) -> None:
+    """Move the lines of the last hour of a folder's files to files of their own."""
+    late.mkdir()
+    words = [word for field in ("timestamp", "observed_at") for word in ("-e", f'"{field}":"{LAST_HOUR}')]
+    for path in [max(folder.glob("events-*")), folder / "jobs.jsonl", folder / "metrics.jsonl"]:
+        head = path.with_suffix(".head")
+        for target, options in ((late / path.name, ["-F"]), (head, ["-F", "-v"])):
+            with target.open("wb") as file:
+                subprocess.run(["grep", *options, *words, str(path)], stdout=file, check=True)
+        head.rename(path)
+
+
+def seconds(home: Path) -> dict[str, float]:
+    """How long each table took in the newest build."""
+    query = (
+        "SELECT table_name, sum(seconds) AS seconds FROM builds "
+        "WHERE run_id = (SELECT arg_max(run_id, built_at) FROM builds) GROUP BY ALL"
+    )
     done = subprocess.run(tidemill(home, "query", query, "--format", "json"), capture_output=True, check=True)
+    return {row["table_name"]: row["seconds"] for row in json.loads(done.stdout)}
+
+
+def one_more_hour(home: Path) -> tuple[Measured, Measured, dict[str, float]]:
+    """Load the hour that was held back and build: how long that took, and each table of it."""
+    loading = measure(tidemill(home, "ingest", str(home / "late")))
+    building = measure(tidemill(home, "build", "--as-of", "latest"))
+    return loading, building, seconds(home)
+
+
+def rate(events: int, seconds: float) -> str:
+    """How many events a second that is."""
+    return f"{events / seconds:,.0f} events/s" if seconds else ""
+
+
+def build(folder: Path, events: int) -> list[str]:
+    """Every table from nothing, after one more hour of records, and a run with nothing to do."""
+    home = folder / "build"
+    loading, building = lake(home, events, 30)
+    first = seconds(home)
+    sums = "SELECT table_name, count(*) AS partitions, sum(rows)::BIGINT AS rows FROM builds GROUP BY ALL ORDER BY ALL"
+    done = subprocess.run(tidemill(home, "query", sums, "--format", "json"), capture_output=True, check=True)
+    more_loading, more, again = one_more_hour(home)
     rows = [
-        f"### Build: all tables over {events:,} simulated events, a tenth as many jobs and metrics, 30 days",
+        f"### Build: every table over {events:,} simulated events, {events // 20:,} jobs, {events // 10:,} metrics",
         "",
-        f"Loaded in {loading.wall:.1f} s (peak {loading.memory:.2f} GiB).",
-        f"Built in {building.wall:.1f} s (peak {building.memory:.2f} GiB): {events / building.wall:,.0f} events/s.",
+        f"30 days. Loaded in {loading.wall:.1f} s (peak {loading.memory:.2f} GiB).",
+        f"Built from nothing in {building.wall:.1f} s (peak {building.memory:.2f} GiB), {rate(events, building.wall)}.",
+        f"One more hour: loaded in {more_loading.wall:.1f} s, built in {more.wall:.1f} s (peak {more.memory:.2f} GiB).",
         "",
-        "| table | partitions | rows | seconds | events a second |",
-        "|---|---|---|---|---|",
+        "| table | partitions | rows | seconds | speed | seconds after one more hour |",
+        "|---|---|---|---|---|---|",
     ]
     for table in json.loads(done.stdout):
-        rate = f"{events / table['seconds']:,.0f}" if table["seconds"] else ""
-        rows.append(
-            f"| {table['table_name']} | {table['partitions']} | {table['rows']:,} | {table['seconds']:.2f} | {rate} |"
-        )
-    again = median([measure(tidemill(home, "run")) for _ in range(5)])
-    rows += ["", f"A second `run` with nothing new: {again.wall:.2f} s."]
+        took = first[table["table_name"]]
+        later = again.get(table["table_name"])
+        cells = [table["table_name"], table["partitions"], f"{table['rows']:,}", f"{took:.2f}", rate(events, took)]
+        rows.append(f"| {' | '.join(map(str, cells))} | {'' if later is None else f'{later:.2f}'} |")
+    (home / "tidemill.toml").write_text('[sources.files]\npath = ["raw", "late"]\n', encoding="utf-8")
+    measure(tidemill(home, "run", "--as-of", "latest"))
+    nothing = median([measure(tidemill(home, "run", "--as-of", "latest")) for _ in range(5)])
+    shutil.rmtree(home)
+    return [*rows, "", f"A second `run` with nothing new: {nothing.wall:.2f} s."]
+
+
+def growth(folder: Path, events_a_day: int, days: tuple[int, ...] = (3, 90), rounds: int = 3) -> list[str]:
+    """What one more hour costs on a short and on a long history, by how tables are cut into partitions."""
+    from tidemill import catalog
+
+    kinds = {name: table.partition for name, table in catalog.tables().items()}
+    found: dict[int, dict[str, float]] = {}
+    for length in days:
+        whole: list[dict[str, float]] = []
+        home = folder / f"growth-{length}"
+        lake(home, events_a_day * length, length)
+        for turn in range(rounds):
+            copy = folder / f"growth-{length}-{turn}"
+            shutil.copytree(home, copy, symlinks=True)
+            measure(tidemill(copy, "build", "--as-of", "latest"))  # a home that was moved is published anew
+            _, building, tables = one_more_hour(copy)
+            sums = {kind: sum(t for name, t in tables.items() if kinds[name] == kind) for kind in catalog.PARTITIONS}
+            whole.append(sums | {"the whole build, in seconds on the clock": building.wall})
+            shutil.rmtree(copy)
+        shutil.rmtree(home)
+        found[length] = {kind: statistics.median(sums[kind] for sums in whole) for kind in whole[0]}
+    rows = [f"### One more hour on a lake of {events_a_day:,} events a day, median of {rounds}", ""]
+    rows += [f"| partitions | {' | '.join(f'{n} days: s' for n in days)} | ratio |", "|---" * (len(days) + 2) + "|"]
+    for kind in found[days[0]]:
+        short, long = found[days[0]][kind], found[days[-1]][kind]
+        cells = " | ".join(f"{found[length][kind]:.2f}" for length in days)
+        rows.append(f"| {kind} | {cells} | {long / short if short else float('nan'):.2f} |")
     return rows
 
 
@@ -157,6 +231,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=5_000_000, help="lines of the ingest")
     parser.add_argument("--build-events", type=int, default=20_000_000, help="events of the build")
+    parser.add_argument("--day-events", type=int, default=20_000, help="events a day, of one more hour")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved runs of each contender")
     parser.add_argument("--folder", type=Path, default=None, help="where the data are made, and removed again")
     given = parser.parse_args()
@@ -164,7 +239,8 @@ def main() -> None:
         folder = Path(name)
         parts = [["# Results", "", f"Measured by `make bench` on {machine()}", "", start(), ""]]
         parts.append([*ingest(folder, given.events, given.rounds), ""])
-        parts.append(build(folder, given.build_events))
+        parts.append([*build(folder, given.build_events), ""])
+        parts.append(growth(folder, given.day_events))
     text = "\n".join(line for part in parts for line in part) + "\n"
     RESULTS.write_text(text, encoding="utf-8")
     print(text)

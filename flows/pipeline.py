@@ -63,11 +63,14 @@ def publish(work: Build) -> str | None:
 
 
 @flow(name="pipeline", flow_run_name="pipeline {home}", persist_result=False)
-def pipeline(home: str = "data", as_of: str | None = None, *, full: bool = False) -> dict[str, int]:
+def pipeline(
+    home: str = "data", tables: list[str] | None = None, as_of: str | None = None, *, full: bool = False
+) -> dict[str, int]:
     """Ingest every source of a home, build what is stale, and publish it.
 
     Args:
         home: Where tidemill.toml, the lake and the tables are.
+        tables: Which tables to build, with what they read; all, if none is named.
         as_of: When the windows end: a time, `latest`, or the run's moment.
         full: Build everything, stale or not.
 
@@ -79,7 +82,7 @@ def pipeline(home: str = "data", as_of: str | None = None, *, full: bool = False
     reports = [report for source in config.sources for report in ingest_source(home, source)]
     with build.begin(place, config, as_of=as_of, full=full) as work:
         handle: Any = quote(work)  # Prefect looks into no argument that is quoted
-        for table in catalog.tables():
+        for table in catalog.with_inputs(tables or []):
             state = build_table(handle, table, return_state=True)
             if table not in work.failed:  # the others go on after a table's own failure, and after no other
                 state.result()

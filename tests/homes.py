@@ -76,6 +76,17 @@ def feed(mill: Tidemill, *records: Record) -> None:
     assert sum(report.total("quarantined") for report in reports) == 0
 
 
+@pytest.fixture(autouse=True)
+def few_tables(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the tables that a module names as FEW and what they read, so that builds are quick.
+
+    Not for a test that is marked `every_table`. Modules import this fixture.
+    """
+    if not request.node.get_closest_marker("every_table"):
+        few = {name: catalog.table(name) for name in catalog.with_inputs(request.module.FEW)}
+        monkeypatch.setattr(catalog, "tables", lambda: few)
+
+
 def built(mill: Tidemill, *names: str, **options: Any) -> dict[str, list[str]]:  # noqa: ANN401 - those of Tidemill.build
     """Build; which partitions of which tables were built."""
     return {made.table: list(made.partitions) for made in mill.build(*names, **options)}

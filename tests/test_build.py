@@ -18,6 +18,7 @@ from tests.homes import (
     built,
     event,
     feed,
+    few_tables,
     home,
     job,
     metric,
@@ -30,9 +31,16 @@ from tidemill import Tidemill, catalog, lake, plan
 from tidemill.errors import BuildError, UsageError
 from tidemill.settings import sql_folder
 
+__all__ = ["few_tables"]
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+FEW: Final = (
+    *("activity_hourly", "activity_daily", "activity_weekly", "activity_monthly", "functions", "sessions", "users"),
+    *("job_activity_daily", "job_states", "job_summary", "job_totals", "jobs_daily", "slowest_steps", "user_jobs"),
+    *("validation_rules", "workflows", "llm_hourly", "llm_ttft", "metric_hourly", "metric_daily"),
+)
 COUNTED: Final = "FROM events\nGROUP BY ALL"
 TWO_DAYS: Final = (
     event("a", "2026-02-10T10:00:00Z", session_id="s1", user_id="u1", duration_ms=10.25),
@@ -52,7 +60,11 @@ def other_tables(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 
 def copy_of_tables(tmp_path: Path) -> Path:
     """A copy of the tables' SQL that a test may change."""
-    return shutil.copytree(sql_folder() / "tables", tmp_path / "tables")
+    for table in catalog.tables().values():
+        target = tmp_path / "tables" / table.family
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copy(sql_folder() / "tables" / table.family / f"{table.name}.sql", target)
+    return tmp_path / "tables"
 
 
 def write_table(folder: Path, name: str, header: Sequence[str], columns: Mapping[str, str], rest: str) -> None:
@@ -524,13 +536,8 @@ def batches(draw: st.DrawFn) -> list[list[Record]]:
     return files
 
 
-@examples(max_examples=3, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
-@given(files=batches(), timezone=st.sampled_from(ZONES))
-def test_building_step_by_step_gives_what_building_once_gives(
-    tmp_path_factory: pytest.TempPathFactory, files: list[list[Record]], timezone: str
-) -> None:
-    """After any steps of ingest, late data and build, the tables are those of a fresh home: rows, order, doubles."""
-    folder = tmp_path_factory.mktemp("steps")
+def check_steps(folder: Path, files: list[list[Record]], timezone: str) -> None:
+    """After steps of ingest, late data and build, the tables are those of a fresh home: rows, order, doubles."""
     settings = f'timezone = "{timezone}"'
     mill = home(folder, settings=settings)
     for records in files:
@@ -544,9 +551,38 @@ def test_building_step_by_step_gives_what_building_once_gives(
     assert built(mill, as_of=AS_OF) == {}
 
 
+def steps(number: int) -> examples:
+    """So many examples of random steps."""
+    return examples(
+        max_examples=number, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    )
+
+
+@pytest.mark.every_table
+@steps(1)
+@given(files=batches(), timezone=st.sampled_from(ZONES))
+def test_building_step_by_step_gives_what_building_once_gives(
+    tmp_path_factory: pytest.TempPathFactory, files: list[list[Record]], timezone: str
+) -> None:
+    """Any sequence of ingest, late data and build gives the tables of a fresh home."""
+    check_steps(tmp_path_factory.mktemp("steps"), files, timezone)
+
+
+@pytest.mark.slow
+@pytest.mark.every_table
+@steps(25)
+@given(files=batches(), timezone=st.sampled_from(ZONES))
+def test_many_sequences_of_steps_give_what_building_once_gives(
+    tmp_path_factory: pytest.TempPathFactory, files: list[list[Record]], timezone: str
+) -> None:
+    """The same, for many."""
+    check_steps(tmp_path_factory.mktemp("steps"), files, timezone)
+
+
 # An empty lake, a broken table
 
 
+@pytest.mark.every_table
 def test_of_an_empty_lake_every_table_is_published(tmp_path: Path) -> None:
     """With its columns and without rows, but for those that a table has of nothing; the next build does nothing."""
     mill = home(tmp_path)

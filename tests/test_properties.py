@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -118,12 +119,25 @@ def rows(home: Lake, table: str) -> list[str]:
     return [repr(row) for row in home.mill.show(table).rows()]
 
 
-@settings(max_examples=6, deadline=None)
-@given(splits())
-def test_any_split_of_the_same_records_gives_equal_tables(split: tuple[list[Row], list[list[Row]]]) -> None:
+def check_split(split: tuple[list[Row], list[list[Row]]]) -> None:
     """Split into files in any way and order, with duplicates, the same records give the same rows in the same order."""
     whole, parts = split
     with tempfile.TemporaryDirectory() as folder:
         one, other = home_of(Path(folder) / "one", [whole]), home_of(Path(folder) / "other", parts)
         for table in catalog.tables():
             assert rows(one, table) == rows(other, table), table
+
+
+@settings(max_examples=3, deadline=None)
+@given(splits())
+def test_any_split_of_the_same_records_gives_equal_tables(split: tuple[list[Row], list[list[Row]]]) -> None:
+    """However records are split into files, the tables are the same."""
+    check_split(split)
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None)
+@given(splits())
+def test_many_splits_of_the_same_records_give_equal_tables(split: tuple[list[Row], list[list[Row]]]) -> None:
+    """The same, for many."""
+    check_split(split)

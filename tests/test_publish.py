@@ -13,15 +13,31 @@ import duckdb
 import polars as pl
 import pytest
 
-from tests.homes import AS_OF, built, digests, event, feed, home, job, metric, published, rows, write_settings
+from tests.homes import (
+    AS_OF,
+    built,
+    digests,
+    event,
+    feed,
+    few_tables,
+    home,
+    job,
+    metric,
+    published,
+    rows,
+    write_settings,
+)
 from tidemill import Tidemill, catalog, lake
 from tidemill.errors import LockTimeoutError
 from tidemill.publish import KEEP_SECONDS
+
+__all__ = ["few_tables"]
 
 JANUARY = (event("a", "2026-01-10T10:00:00Z", session_id="s1"), metric("m", "2026-01-10T10:00:00Z"))
 LATE = (event("late", "2026-01-10T12:00:00Z", session_id="s1"), metric("late", "2026-01-10T12:00:00Z"))
 FEBRUARY = (event("b", "2026-02-10T10:00:00Z", session_id="s1"), job("j", "2026-02-10T10:00:00Z"))
 
+FEW: Final = ("activity_hourly", "activity_daily", "sessions", "job_totals", "llm_ttft", "metric_hourly")
 TABLES: Final = ("sessions", "metric_hourly", "llm_ttft")
 """Of each kind one: built of records, of a table, and over windows."""
 BUILD: Final = f"import sys; from tidemill import Tidemill; Tidemill(sys.argv[1]).build(*{TABLES}, as_of=sys.argv[2])"
@@ -403,3 +419,15 @@ def test_who_waits_too_long_is_told_for_whom(tmp_path: Path) -> None:
     assert raised.value.transient
     with place.lock("tables", wait=0):
         pass
+
+
+def test_readers_of_one_process_do_not_share_settings(tmp_path: Path) -> None:
+    """Two of them, and a connection of one's own to the same catalog, work side by side."""
+    mill = home(tmp_path, *JANUARY)
+    built(mill, "metric_hourly")
+    other = Tidemill(mill.home.path)
+    query = "SELECT count(*) FROM lake.events"
+    first, second = mill.sql(query), other.sql(query)
+    with duckdb.connect(str(mill.snapshot() / "catalog.duckdb"), read_only=True) as own:
+        assert own.sql("SELECT count(*) FROM metric_hourly").fetchall() == [(1,)]
+    assert first.fetchall() == second.fetchall() == [(1,)]

@@ -35,7 +35,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.xdist_group("readme")
 def test_shell(folder: Path) -> None:
     """The README's shell commands run in their order, and load what they say."""
     printed = (folder / "stdout").read_text(encoding="utf-8")
@@ -44,7 +43,6 @@ def test_shell(folder: Path) -> None:
     assert "calls" in printed
 
 
-@pytest.mark.xdist_group("readme")
 def test_python(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The README's Python runs over what its commands made."""
     monkeypatch.chdir(folder)

@@ -60,7 +60,9 @@ def _write_month(
     if before:
         stays = f"{period} NOT IN {relations.dates((*periods, *gone))}"
         select = relations.merged(table.select, table.sort, str(build.file(table.name, before)), stays)
-    name, _ = relations.write(build.connection, select, build.folder, month, build.settings.parameters)
+    name, count = relations.write(build.connection, select, build.folder, month, build.settings.parameters)
+    if not count:
+        return name, dict.fromkeys(periods, 0)
     counts = relations.rows_by_period(build.connection, build.folder / name, period)
     return name, {value: counts.get(value, 0) for value in periods}
 

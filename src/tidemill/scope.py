@@ -43,6 +43,10 @@ class Scope:
         """Whether something changed that a check over those relations sees."""
         return self.changed is None or any(self.changed.get(name) for name in reads)
 
+    def rows(self, name: str) -> int:
+        """How many rows a table has, all in all."""
+        return sum(int(made["rows"]) for made in self.build.states[name].partitions.values())
+
     def bind(self, reads: frozenset[str]) -> None:
         """Bind relations for a check over all of them: their changed days, where all of them have days, or whole."""
         days = self._days(reads)

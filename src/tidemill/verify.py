@@ -116,7 +116,7 @@ def _broken(looked_at: Scope) -> dict[str, list[tuple[int, str | None]]]:
     found: dict[str, list[tuple[int, str | None]]] = {rule.name: [] for rule in rules.RULES}
     for table in (catalog.table(name) for name in looked_at.build.states):
         alone = frozenset({table.name})
-        if looked_at.touches(alone):
+        if looked_at.touches(alone) and looked_at.rows(table.name):
             looked_at.bind(alone)
             columns = rules.columns(looked_at.build.connection, table.name)
             shape = rules.Shape(table.name, table.key, columns, estimated=HISTOGRAM in table.reads)

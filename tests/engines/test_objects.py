@@ -45,7 +45,7 @@ def checked(connection: DuckDBPyConnection, fields: str, parsed: frozenset[str] 
     return connection.execute(f"SELECT {columns} FROM ({select})").fetchall()
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.dictionaries(st.sampled_from([*NAMES, "other"]), VALUES, max_size=4))
 def test_a_parsed_number_is_what_its_text_says(connection: DuckDBPyConnection, values: dict[str, str]) -> None:
     """Whatever stands in the place of a number, and beside it."""

@@ -14,16 +14,19 @@ from tidemill import catalog
 
 ROOT = Path(__file__).parents[2]
 
+TABLES = ["activity_hourly", "job_totals", "llm_ttft", "llm_hourly"]
+
 SCRIPT = """
 import json, pathlib, sys
 from prefect.client.orchestration import get_client
 from flows.pipeline import pipeline
 
-first = pipeline(home=sys.argv[1], as_of="latest")
-second = pipeline(home=sys.argv[1])
-third = pipeline(home=sys.argv[2], return_state=True)
+tables = json.loads(sys.argv[3])
+first = pipeline(home=sys.argv[1], tables=tables, as_of="latest")
+second = pipeline(home=sys.argv[1], tables=tables)
+third = pipeline(home=sys.argv[2], tables=tables, return_state=True)
 pathlib.Path(sys.argv[1], "prices.csv").write_text("nothing\\n")
-fourth = pipeline(home=sys.argv[1], as_of="latest", return_state=True)
+fourth = pipeline(home=sys.argv[1], tables=tables, as_of="latest", return_state=True)
 with get_client(sync_client=True) as client:
     names = [run.name for run in client.read_task_runs(limit=200)]
     artifacts = [artifact.data for artifact in client.read_artifacts()]
@@ -49,37 +52,33 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
         "DO_NOT_TRACK": "1",
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
     }
-    command = [sys.executable, "-c", SCRIPT, str(good), str(bad)]
+    command = [sys.executable, "-c", SCRIPT, str(good), str(bad), json.dumps(TABLES)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=400)
     assert done.returncode == 0, done.stderr
     found: list[object] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-@pytest.mark.xdist_group("prefect")
 def test_first_run(outcome: list[object]) -> None:
     """A run loads what is new, quarantines what is broken, and builds every table."""
     first = outcome[0]
     assert isinstance(first, dict)
     assert (first["accepted"], first["quarantined"]) == (1, 1)
-    assert first["partitions"] >= 10
+    assert first["partitions"] >= len(TABLES)
 
 
-@pytest.mark.xdist_group("prefect")
 def test_second_run(outcome: list[object]) -> None:
     """A second run accepts nothing; only windows, which end at the run's moment, are built again."""
-    windows = sum(len(table.windows) for table in catalog.tables().values())
+    windows = sum(len(catalog.table(name).windows) for name in TABLES)
     assert outcome[1] == {"accepted": 0, "duplicates": 0, "quarantined": 0, "partitions": windows}
 
 
-@pytest.mark.xdist_group("prefect")
 def test_failing_source(outcome: list[object]) -> None:
     """A run whose source cannot be read builds all the same, fails, and says which file is missing."""
     assert outcome[2] == "FAILED"
     assert "app.jsonl does not exist" in str(outcome[3])
 
 
-@pytest.mark.xdist_group("prefect")
 def test_failing_table(outcome: list[object]) -> None:
     """A run with a table that cannot be built publishes the others, says so, and fails with what is wrong."""
     assert outcome[6] == "FAILED"
@@ -92,7 +91,6 @@ def test_failing_table(outcome: list[object]) -> None:
     assert "Published as" in text
 
 
-@pytest.mark.xdist_group("prefect")
 def test_tasks(outcome: list[object]) -> None:
     """Each source and each table is a task of its own, and the publish is one."""
     names = outcome[4]
@@ -100,7 +98,6 @@ def test_tasks(outcome: list[object]) -> None:
     assert {"ingest app", "build activity_hourly", "build job_totals", "publish"} <= set(names)
 
 
-@pytest.mark.xdist_group("prefect")
 def test_summary(outcome: list[object]) -> None:
     """The run's artifact has the ledger and what was built."""
     texts = outcome[5]

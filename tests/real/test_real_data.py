@@ -36,7 +36,6 @@ HERE = Path(__file__).parent
 
 pytestmark = [
     pytest.mark.skipif(not DATA.is_dir(), reason=f"no real data: {DATA} is missing (TIDEMILL_REAL_DATA says where)"),
-    pytest.mark.xdist_group("real_data"),
     pytest.mark.slow,
 ]
 

@@ -84,6 +84,7 @@ def _checked(load: Load, contract: Contract, given: raw.Given) -> str:
         timezone=source.timezone,
         id_prefix=source.id_prefix,
         parsed=given.parsed,
+        absent=given.absent,
     )
 
 

@@ -13,7 +13,7 @@ from tidemill.engines.quoting import identifier, literal
 from tidemill.records import END_OF_TIME, EVENT, FIRST_INSTANT, JOB, MAX_TEXT_BYTES, STATUSES, Column, Type
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from tidemill.records import Contract
 
@@ -63,7 +63,8 @@ def _typed(column: Column, timezone: str, *, parsed: bool) -> str:
     value = _cast(column, timezone)
     if not parsed:
         return value
-    return f"coalesce(CAST({identifier('parsed_' + column.name)} AS {column.type.sql}), {value})"
+    number = f"CAST({identifier('parsed_' + column.name)} AS {column.type.sql})"
+    return f"coalesce({number} + 0, {value})"  # never -0.0
 
 
 def _cast(column: Column, timezone: str) -> str:
@@ -122,19 +123,17 @@ def _faults(column: Column) -> list[tuple[str, str]]:
 _ATTRIBUTES_FAULT = ("attributes IS NOT NULL AND coalesce(TRY(json_type(attributes)), '') <> 'OBJECT'", "not an object")
 
 
-def _refusal(contract: Contract) -> str:
+def _refusal(columns: Sequence[Column]) -> str:
     """NULL for a good record, else {field, reason} of the first fault in the contract's order."""
     texts = " OR ".join(
-        f"strlen({identifier(column.name)}) > {MAX_TEXT_BYTES}"
-        for column in contract.columns
-        if column.type is Type.TEXT
+        f"strlen({identifier(column.name)}) > {MAX_TEXT_BYTES}" for column in columns if column.type is Type.TEXT
     )
     conditions = [
         f"(coalesce(raw_bytes, {MAX_TEXT_BYTES + 1}) > {MAX_TEXT_BYTES} AND ({texts}))",
         "problem IS NOT NULL",
     ]
     cases = ["WHEN problem IS NOT NULL THEN {'field': NULL, 'reason': problem}"]
-    faults = [(column.name, fault) for column in contract.columns for fault in _faults(column)]
+    faults = [(column.name, fault) for column in columns for fault in _faults(column)]
     for name, (condition, reason) in [*faults, ("attributes", _ATTRIBUTES_FAULT)]:
         cases.append(f"WHEN {condition} THEN {{'field': {literal(name)}, 'reason': {literal(reason)}}}")
         if reason != "too long":
@@ -185,13 +184,17 @@ def checked(
     timezone: str,
     id_prefix: str = "",
     parsed: Collection[str] = (),
+    absent: Collection[str] = (),
 ) -> str:
     """The select that types and checks `fields`: the stored columns, `line`, `day` and `refusal` of each record.
 
-    Of the columns that are `parsed`, `fields` also has the number.
+    Of the columns that are `parsed`, `fields` also has the number; those that are `absent` are NULL everywhere.
     """
+    there = [column for column in contract.columns if column.name not in absent]
+    values = {column.name: f"NULL::{column.type.sql}" for column in contract.columns}
+    values |= {column.name: _typed(column, timezone, parsed=column.name in parsed) for column in there}
     typed = ", ".join(
-        f"{_typed(column, timezone, parsed=column.name in parsed)} AS {identifier('v_' + column.name)}"
+        f"{values[column.name]} AS {identifier('v_' + column.name)}"
         for column in contract.columns
         if column.type is not Type.TEXT
     )
@@ -210,7 +213,7 @@ def checked(
         f"SELECT {', '.join(stored)}, {literal(source)} AS source, {literal(load_id)} AS load_id, attributes, "
         f"line, raw, refusal, CASE WHEN refusal IS NULL THEN {day} END AS day "
         f"FROM (SELECT line, raw, {columns}, coalesce(attributes, '{{}}') AS attributes, "
-        f"{_refusal(contract)} AS refusal "
+        f"{_refusal(there)} AS refusal "
         f"FROM (SELECT *, {typed} FROM ({fields})))"
     )
 

@@ -213,6 +213,8 @@ def named(connection: duckdb.DuckDBPyConnection, query: str, parameters: Mapping
     Raises:
         duckdb.Error: the query is not one statement.
     """
+    if "$" not in query:  # parsing costs as much as a small query
+        return {}
     (statement,) = connection.extract_statements(query)
     return {name: value for name, value in parameters.items() if name in statement.named_parameters}
 

@@ -46,16 +46,10 @@ def _first_record(connection: DuckDBPyConnection, load: Load) -> str | None:
 def _stage_one(connection: DuckDBPyConnection, load: Load, contract: Contract) -> bool:
     """Stage native lines as one record; False, with nothing staged, when some of them say that they are another.
 
-    Of a large file only the columns that its first records have are looked for; it is staged again with all of them
-    when a later record turns out to have one more.
+    Only the columns that its first records have are looked for; it is staged again with all of them when a later
+    record turns out to have one more.
     """
-    present = None
-    if load.large:
-        sample = objects.keys(inputs.lines(connection, load, numbered=False))
-        present = {row[0] for row in connection.execute(sample).fetchall()} | {
-            c.name for c in contract.columns if c.required
-        }
-    for columns in (present, None) if present else (None,):
+    for columns in (_present(connection, load, contract), None):
         load.rows = _copy_lines(connection, load, contract, columns)
         missed = [name for name in contract.names if columns is not None and name not in columns]
         kept = [str(path) for verdict in ("accepted", "waiting") for path in load.staged(contract, verdict)]
@@ -67,6 +61,12 @@ def _stage_one(connection: DuckDBPyConnection, load: Load, contract: Contract) -
         load.rows = 0
         return False
     return True
+
+
+def _present(connection: DuckDBPyConnection, load: Load, contract: Contract) -> set[str]:
+    """The columns that the first records have, and those that each must have."""
+    found = connection.execute(objects.keys(inputs.lines(connection, load, numbered=False))).fetchall()
+    return {key for (key,) in found} | {column.name for column in contract.columns if column.required}
 
 
 def _copy_lines(connection: DuckDBPyConnection, load: Load, contract: Contract, present: Collection[str] | None) -> int:

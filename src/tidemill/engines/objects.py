@@ -58,7 +58,11 @@ def native_objects(
     parsed = f"SELECT line, raw, {object_} AS object FROM ({numbered})"
     told = f"SELECT *, {_plain(names, numbers)} AS plain FROM ({parsed})"
     whole = f"SELECT *, CASE WHEN NOT plain AND object IS NOT NULL THEN {texts} END AS texts FROM ({told})"
-    return Given(f"SELECT line, raw, {', '.join(selected)} FROM ({whole})", frozenset(numbers))
+    return Given(
+        f"SELECT line, raw, {', '.join(selected)} FROM ({whole})",
+        frozenset(numbers),
+        frozenset(contract.names) - set(names),
+    )
 
 
 def _transformed(shape: Mapping[str, str]) -> str:

@@ -80,10 +80,11 @@ def texts(connection: DuckDBPyConnection, rows: str) -> str:
 
 @dataclass(frozen=True)
 class Given:
-    """What `contract.checked` reads, and which columns it gives as numbers, too."""
+    """What `contract.checked` reads, which columns it gives as numbers, too, and which have no value in any record."""
 
     select: str
     parsed: frozenset[str] = frozenset()
+    absent: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

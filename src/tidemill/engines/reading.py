@@ -27,8 +27,12 @@ _MISTAKES: Final = (
 
 
 def connect(snapshot: Path, lake: Path) -> duckdb.DuckDBPyConnection:
-    """A read-only connection to a snapshot's catalog that can reach nothing but the snapshot and the lake."""
-    connection = duckdb.connect(str(snapshot / "catalog.duckdb"), read_only=True)
+    """A read-only connection to a snapshot's catalog that can reach nothing but the snapshot and the lake.
+
+    The catalog is attached: connections to the file itself would share one database of the process, and its settings.
+    """
+    connection = duckdb.connect()
+    connection.execute(f"ATTACH {literal(snapshot / 'catalog.duckdb')} AS tidemill (READ_ONLY); USE tidemill")
     connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     connection.execute("SET autoinstall_known_extensions = false; SET python_enable_replacements = false")
     beside = Path(tempfile.gettempdir(), f"tidemill-{uuid.uuid4().hex}")  # DuckDB makes it when it must, and removes it

@@ -97,6 +97,11 @@ def _comment(database: duckdb.DuckDBPyConnection, name: str) -> None:
         comments = {column: made.description for column, made in OWN[name].columns.items()}
     else:
         description, comments = catalog.table(name).description, dict(catalog.table(name).comments)
-    database.execute(f"COMMENT ON VIEW {identifier(name)} IS {literal(description)}")
-    for column in comments.keys() & {*database.sql(f"FROM {identifier(name)}").columns}:
-        database.execute(f"COMMENT ON COLUMN {identifier(name)}.{identifier(column)} IS {literal(comments[column])}")
+    there = {*database.sql(f"FROM {identifier(name)}").columns}
+    said = [f"COMMENT ON VIEW {identifier(name)} IS {literal(description)}"]
+    said += [
+        f"COMMENT ON COLUMN {identifier(name)}.{identifier(column)} IS {literal(comment)}"
+        for column, comment in comments.items()
+        if column in there
+    ]
+    database.execute("; ".join(said))

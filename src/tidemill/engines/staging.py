@@ -170,6 +170,7 @@ def relocate(connection: DuckDBPyConnection, load: Load, contract: Contract, ids
         timezone=source.timezone,
         id_prefix=source.id_prefix,
         parsed=given.parsed,
+        absent=given.absent,
     )
     return f"SELECT load_id, day, id, {settle.content(contract)} AS content, line FROM ({select}) WHERE refusal IS NULL"
 
