@@ -184,7 +184,9 @@ def _full(batch: Sequence[Load]) -> bool:
 def open_connection(home: Home, settings: Settings) -> DuckDBPyConnection:
     """A connection on which loads can be staged and settled."""
     home.make(home.staging)
-    connection = connect(memory_limit=settings.memory_limit, threads=settings.threads, temp_directory=home.staging)
+    connection = connect(
+        timezone=None, memory_limit=settings.memory_limit, threads=settings.threads, temp_directory=home.staging
+    )
     connection.execute(contract.MACROS)
     checking.tune(connection)
     return connection

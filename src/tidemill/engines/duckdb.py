@@ -167,7 +167,7 @@ def macros(timezone: str = "UTC") -> str:
 
 def connect(
     *,
-    timezone: str = "UTC",
+    timezone: str | None = "UTC",
     memory_limit: str | None = None,
     threads: int | None = None,
     temp_directory: Path | None = None,
@@ -175,10 +175,12 @@ def connect(
 ) -> duckdb.DuckDBPyConnection:
     """Open a database in which tables' selects run; `timezone` is that of the reports, the session's is always UTC.
 
+    Without a timezone there are no macros.
+
     Raises:
         UsageError: there is no such timezone.
     """
-    definitions = macros(timezone)
+    definitions = macros(timezone) if timezone else ""
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
