@@ -83,7 +83,8 @@ def few_tables(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     Not for a test that is marked `every_table`. Modules import this fixture.
     """
     if not request.node.get_closest_marker("every_table"):
-        few = {name: catalog.table(name) for name in catalog.with_inputs(request.module.FEW)}
+        also = [name for marker in request.node.iter_markers("also_tables") for name in marker.args]
+        few = {name: catalog.table(name) for name in catalog.with_inputs([*request.module.FEW, *also])}
         monkeypatch.setattr(catalog, "tables", lambda: few)
 
 

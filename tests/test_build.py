@@ -37,9 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 FEW: Final = (
-    *("activity_hourly", "activity_daily", "activity_weekly", "activity_monthly", "functions", "sessions", "users"),
-    *("job_activity_daily", "job_states", "job_summary", "job_totals", "jobs_daily", "slowest_steps", "user_jobs"),
-    *("validation_rules", "workflows", "llm_hourly", "llm_ttft", "metric_hourly", "metric_daily"),
+    *("activity_hourly", "activity_daily", "activity_weekly", "sessions", "users"),
+    *("job_states", "job_totals", "jobs_daily", "llm_hourly", "llm_ttft", "metric_hourly", "metric_daily"),
 )
 COUNTED: Final = "FROM events\nGROUP BY ALL"
 TWO_DAYS: Final = (
@@ -113,6 +112,7 @@ def test_a_late_record_reopens_its_day_and_nothing_else(tmp_path: Path, late: Re
     }
 
 
+@pytest.mark.also_tables("job_summary", "user_jobs", "workflows")
 def test_a_job_seen_again_after_its_day_was_built_reopens_what_it_is_in(tmp_path: Path) -> None:
     """The day on which it was created, not the one on which it was seen, and what is made of the jobs of all days."""
     failed = job(
@@ -160,6 +160,7 @@ def test_a_job_seen_again_after_its_day_was_built_reopens_what_it_is_in(tmp_path
     ]
 
 
+@pytest.mark.also_tables("slowest_steps", "user_jobs", "validation_rules", "workflows")
 def test_a_late_update_of_a_workflow_reopens_its_day_and_changes_only_what_is_newest(tmp_path: Path) -> None:
     """Of the days of workflows, steps and checks just the late one is built; an older update takes nothing back."""
 
@@ -275,6 +276,7 @@ def test_new_prices_rebuild_what_reads_them(tmp_path: Path) -> None:
     assert rows(mill, "SELECT estimated_cost_usd, unpriced_requests FROM llm_hourly") == [(3.0, 0)]
 
 
+@pytest.mark.also_tables("functions")
 def test_another_setting_rebuilds_the_tables_that_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And those above them, of every kind of partition, but no others; a comment or a text names nothing."""
     folder = tmp_path / "tables"
@@ -735,6 +737,7 @@ def test_weeks_and_months_are_built_a_period_at_a_time(tmp_path: Path, monkeypat
     assert rows(mill, "SELECT events FROM months") == [(5,)]
 
 
+@pytest.mark.also_tables("activity_monthly")
 def test_a_week_lies_in_the_file_of_the_month_that_it_begins_in(tmp_path: Path) -> None:
     """A late record changes the file of its week and that of its month; those without a rebuilt period stay."""
     moments = ("2026-01-20T10:00:00Z", "2026-01-29T10:00:00Z", "2026-02-02T10:00:00Z", "2026-03-02T10:00:00Z")

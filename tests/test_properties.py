@@ -128,7 +128,7 @@ def check_split(split: tuple[list[Row], list[list[Row]]]) -> None:
             assert rows(one, table) == rows(other, table), table
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(splits())
 def test_any_split_of_the_same_records_gives_equal_tables(split: tuple[list[Row], list[list[Row]]]) -> None:
     """However records are split into files, the tables are the same."""
