@@ -49,7 +49,7 @@ class Lake:
         self.mill.home.path.mkdir(parents=True, exist_ok=True)
         self.mill.home.settings_file.write_text(text)
 
-    def ingest(self, *names: str | os.PathLike[str], **options: Any) -> Row:  # noqa: ANN401 - those of Tidemill.ingest
+    def ingest(self, *names: str | os.PathLike[str], **options: Any) -> Row:
         """Ingest what must not fail; the sums of the new loads' counts. The whole ledger adds up afterwards."""
         reports = self.mill.ingest(*names, **options)
         failures = [failure for report in reports for failure in report.failures]

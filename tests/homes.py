@@ -88,7 +88,7 @@ def few_tables(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(catalog, "tables", lambda: few)
 
 
-def built(mill: Tidemill, *names: str, **options: Any) -> dict[str, list[str]]:  # noqa: ANN401 - those of Tidemill.build
+def built(mill: Tidemill, *names: str, **options: Any) -> dict[str, list[str]]:
     """Build; which partitions of which tables were built."""
     return {made.table: list(made.partitions) for made in mill.build(*names, **options)}
 
@@ -168,6 +168,6 @@ def tm(*arguments: object, at: Tidemill | Path | None = None, environment: Mappi
     return Said(int(end.value.code or 0), out.buffer.getvalue(), err.getvalue())
 
 
-def process(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401 - those of Popen
+def process(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
     """Start the command in a process of its own, with its standard error in a pipe."""
     return subprocess.Popen([sys.executable, "-m", "tidemill", *map(str, arguments)], stderr=subprocess.PIPE, **options)

@@ -556,7 +556,10 @@ def check_steps(folder: Path, files: list[list[Record]], timezone: str) -> None:
 def steps(number: int) -> examples:
     """So many examples of random steps."""
     return examples(
-        max_examples=number, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+        max_examples=number,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
 
 

@@ -550,7 +550,7 @@ def percentiles(values: Sequence[float | None], *, counted: bool) -> tuple[float
 @pytest.mark.parametrize("shape", SHAPES)
 def test_counted_percentiles_are_within_one_percent(shape: str) -> None:
     """Of the value, whatever the values look like, and in order."""
-    rng = random.Random(f"percentiles {shape}")  # noqa: S311 - figures, not secrets
+    rng = random.Random(f"percentiles {shape}")
     values = [SHAPES[shape](rng) for _ in range(VALUES if shape in {"lognormal", "Pareto", "bimodal"} else 20_000)]
     exact = percentiles(values, counted=False)
     found = percentiles(values, counted=True)

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from tidemill.errors import TidemillError
-from tidemill.output import Format
+from tidemill.output import Format, note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tidemill.build import Built
     from tidemill.ingest import Report
     from tidemill.readers.client import Tidemill
 
@@ -77,10 +76,6 @@ def _mill(context: typer.Context) -> Tidemill:
     return Tidemill(context.obj)
 
 
-def _note(text: str) -> None:
-    sys.stderr.write(text + "\n")
-
-
 @app.command()
 def init(context: typer.Context) -> None:
     """Write a tidemill.toml that explains itself."""
@@ -92,7 +87,7 @@ def init(context: typer.Context) -> None:
         raise UsageError(f"{home.settings_file} exists already; edit it, or remove it first")
     home.make(home.path)
     home.settings_file.write_text(EXAMPLE, encoding="utf-8")
-    _note(f"wrote {home.settings_file}: name your sources in it, then run: tidemill run")
+    note(f"wrote {home.settings_file}: name your sources in it, then run: tidemill run")
 
 
 @app.command()
@@ -113,7 +108,9 @@ def ingest(
     """Load what is new in the configured sources, or in the files named here."""
     mill = _mill(context)
     options = {"record": record, "format": form, "source": source, "timezone": timezone}
-    _say_loads(_ingest(mill, names or [], reread=reread, **options))
+    from tidemill import results
+
+    results.loads(_ingest(mill, names or [], reread=reread, **options))
 
 
 def _ingest(mill: Tidemill, names: Sequence[str], *, reread: bool = False, **options: str | None) -> list[Report]:
@@ -122,33 +119,8 @@ def _ingest(mill: Tidemill, names: Sequence[str], *, reread: bool = False, **opt
     with progress("ingest") as report:
         found = mill.ingest(*names, reread=reread, progress=report, **options)
     if not found:
-        _note(f"no sources are configured in {mill.home.settings_file}; name files, or run: tidemill init")
+        note(f"no sources are configured in {mill.home.settings_file}; name files, or run: tidemill init")
     return found
-
-
-def _say_loads(reports: list[Report]) -> None:
-    from tidemill.engines import export
-    from tidemill.output import write
-
-    counts = ("records_read", "expanded", "accepted", "duplicates", "quarantined", "ignored")
-    columns = {"source": "VARCHAR", "loads": "BIGINT"} | dict.fromkeys(counts, "BIGINT")
-    told = [report for report in reports if report.loads or not report.failures]
-    rows = [[r.source, len(r.loads), *(r.total(name) for name in counts)] for r in told]
-    if rows:
-        write(export.rows(columns, rows), Format.TABLE, None)
-    for report in reports:
-        for path in report.empty:
-            _note(f"{report.source}: {path} is empty")
-        if report.unchanged:
-            _note(f"{report.source}: {report.unchanged} files hold nothing new")
-        if quarantined := report.total("quarantined"):
-            where = 'tidemill build, then: tidemill query "SELECT * FROM lake.quarantine"'
-            _note(f"{report.source}: {quarantined} records were quarantined; see: {where}")
-    failures = [failure for report in reports for failure in report.failures]
-    for failure in failures[:-1]:
-        _note(f"tidemill: {failure}")
-    if failures:
-        raise failures[-1]
 
 
 @app.command()
@@ -171,21 +143,19 @@ def build(
 
 
 def _plan(mill: Tidemill, tables: Sequence[str], *, full: bool, as_of: str | None) -> None:
-    from tidemill.engines import export
-    from tidemill.output import write
+    from tidemill import results
     from tidemill.plan import plan
 
     steps = plan(mill.home, mill.settings, names=tables, as_of=as_of, full=full)
-    columns = dict.fromkeys(("table", "partition", "why"), "VARCHAR")
-    if steps:
-        write(export.rows(columns, [[step.table, step.partition, step.why] for step in steps]), Format.TABLE, None)
-    else:
-        _note("everything is fresh: nothing would be built")
+    results.steps(steps)
+    if not steps:
+        note("everything is fresh: nothing would be built")
 
 
 def _build(
     mill: Tidemill, tables: Sequence[str], *, full: bool, as_of: str | None, despite: Sequence[str] = ()
 ) -> None:
+    from tidemill import results
     from tidemill.errors import BuildError
     from tidemill.progress import progress
 
@@ -193,34 +163,26 @@ def _build(
         with progress("build") as report:
             built = mill.build(*tables, full=full, as_of=as_of, despite=despite, progress=report, say=_warn)
     except BuildError as error:
-        _say_built(error.built)
+        results.built(error.built)
         raise
-    _say_built(built)
+    results.built(built)
     if not built:
-        _note("everything is fresh: nothing was built")
+        note("everything is fresh: nothing was built")
 
 
 def _warn(text: str) -> None:
-    _note(f"tidemill: {text}")
-
-
-def _say_built(built: Sequence[Built]) -> None:
-    from tidemill.engines import export
-    from tidemill.output import write
-
-    columns = {"table": "VARCHAR", "partitions": "BIGINT", "rows": "BIGINT", "seconds": "DOUBLE"}
-    rows = [[made.table, len(made.partitions), made.rows, made.seconds] for made in built]
-    if rows:
-        write(export.rows(columns, rows), Format.TABLE, None)
+    note(f"tidemill: {text}")
 
 
 @app.command()
 def run(context: typer.Context, full: Full = False, as_of: AsOf = None) -> None:
     """Ingest every source, then build: the whole pipeline once."""
+    from tidemill import results
+
     mill = _mill(context)
     found = _ingest(mill, [])
     try:
-        _say_loads(found)
+        results.loads(found)
     finally:
         _build(mill, [], full=full, as_of=as_of)
 
@@ -272,8 +234,8 @@ def show(
         write(mill.published(table, filters), form, output)
         return
     shown = mill.over(table, asked, filters)
-    for note in shown.notes:
-        _note(note)
+    for said in shown.notes:
+        note(said)
     write(shown.rows, form, output)
 
 
@@ -305,37 +267,20 @@ def tables(
     output: OutputOption = None,
 ) -> None:
     """List the tables that there are, or say all about one: columns, key, freshness and size."""
-    from tidemill import catalog, describe
-    from tidemill.engines import export
-    from tidemill.output import write
+    from tidemill import describe, results
 
     if table:
         describe.write(_mill(context).describe(table), form, output)
-        return
-    found = sorted(catalog.tables().values(), key=lambda table: (table.family, table.name))
-    rows = [[table.name, table.family, table.grain, table.partition, table.description] for table in found]
-    columns = dict.fromkeys(("table", "family", "grain", "partition", "description"), "VARCHAR")
-    write(export.rows(columns, rows), form, output)
+    else:
+        results.tables(form, output)
 
 
 @app.command()
 def status(context: typer.Context, form: FormatOption = None, output: OutputOption = None) -> None:
     """Say what is fresh and what is stale."""
-    from tidemill.engines import export
-    from tidemill.output import write
+    from tidemill import results
 
-    columns = {
-        "table": "VARCHAR",
-        "partitions": "BIGINT",
-        "stale": "BIGINT",
-        "why": "VARCHAR",
-        "rows": "BIGINT",
-        "built_at": "TIMESTAMP WITH TIME ZONE",
-    }
-    rows = [
-        [s.table, s.partitions, s.stale, s.why or None, s.rows, s.built_at or None] for s in _mill(context).status()
-    ]
-    write(export.rows(columns, rows), form, output)
+    results.status(_mill(context).status(), form, output)
 
 
 @app.command()
@@ -348,13 +293,10 @@ def check(
     output: OutputOption = None,
 ) -> None:
     """Run the checks over what is published; exit code 1 if one fails."""
-    from tidemill.engines import export
-    from tidemill.output import write
+    from tidemill import results
 
     found = _mill(context).check(deep=deep)
-    columns = dict.fromkeys(("check", "severity", "result"), "VARCHAR") | {"rows": "BIGINT"}
-    rows = [[o.check, o.severity.value, o.result.value, o.rows, o.sample, o.why] for o in found]
-    write(export.rows(columns | dict.fromkeys(("sample", "why"), "VARCHAR"), rows), form, output)
+    results.checks(found, form, output)
     if any(outcome.forbids for outcome in found):
         raise typer.Exit(1)
 
@@ -381,7 +323,7 @@ def simulate(
     home.make(folder)
     for file in generate(folder, events=events, jobs=jobs, metrics=metrics, days=days, seed=seed):
         typer.echo(file)
-    _note(f"load them with: tidemill --home {context.obj} ingest {folder}")
+    note(f"load them with: tidemill --home {context.obj} ingest {folder}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -410,15 +352,15 @@ def _run(arguments: list[str]) -> int:
 def _say_failure(error: BaseException) -> int:
     """Say in one line what went wrong; returns the exit code."""
     if isinstance(error, TidemillError):
-        _note(f"tidemill: {error}")
+        note(f"tidemill: {error}")
         return error.exit_code
     if isinstance(error, typer.TyperException):
         where = getattr(getattr(error, "ctx", None), "command_path", "tidemill")
-        _note(f"tidemill: {error.format_message().rstrip('.')}; see: {where} --help")
+        note(f"tidemill: {error.format_message().rstrip('.')}; see: {where} --help")
         return error.exit_code
     if isinstance(error, KeyboardInterrupt) or str(error) == "Query interrupted":
-        _note("tidemill: interrupted; what was begun is finished or dropped by the next run")
+        note("tidemill: interrupted; what was begun is finished or dropped by the next run")
         return INTERRUPTED
     what = str(error).splitlines()[0] if str(error) else ""
-    _note(f"tidemill: {type(error).__name__}: {what} (--debug shows where)")
+    note(f"tidemill: {type(error).__name__}: {what} (--debug shows where)")
     return 1

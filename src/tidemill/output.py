@@ -141,3 +141,8 @@ def _cell(value: Any) -> str:  # noqa: ANN401 - a value of any SQL type
         whole = 10**DIGITS <= abs(value) < 1e15  # noqa: PLR2004 - beyond it digits say nothing
         return f"{value:,.0f}" if whole else f"{value:,.{DIGITS}g}"
     return str(value)
+
+
+def note(text: str) -> None:
+    """A notice for a person, beside the result."""
+    sys.stderr.write(text + "\n")

@@ -358,7 +358,7 @@ def test_a_status_is_normalised(connection: DuckDBPyConnection, given: str, stat
 def test_a_derived_id_depends_on_what_is_stored(connection: DuckDBPyConnection) -> None:
     """Equal values in other spellings give the same id; another source, value or attribute gives another."""
 
-    def derived(**given: Any) -> str:  # noqa: ANN401 - values of any column
+    def derived(**given: Any) -> str:
         return str(checked(connection, "event", given)["id"])
 
     assert derived(timestamp="2026-02-10 13:00:00+01", input_tokens="3.0") == derived(input_tokens="3")

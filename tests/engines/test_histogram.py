@@ -53,7 +53,7 @@ def estimated(values: Sequence[float], shares: Sequence[float], *, days: int = 1
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 def test_an_estimate_is_within_one_percent_of_the_exact_percentile(distribution: str, rows: int) -> None:
     """Of heavy tails, of two heaps far apart and the gap between them, of many values and of few."""
-    chance = random.Random(f"{distribution} {rows}")  # noqa: S311 - a sample, no secret
+    chance = random.Random(f"{distribution} {rows}")
     values = [DISTRIBUTIONS[distribution](chance) for _ in range(rows)]
     for share, found in zip(SHARES, estimated(values, SHARES), strict=True):
         assert found == pytest.approx(exact(values, share), rel=ERROR, abs=0), share
@@ -69,7 +69,7 @@ def test_an_estimate_of_any_durations_is_within_one_percent(values: list[float],
 
 def test_rows_of_several_days_give_what_their_sum_gives() -> None:
     """However many rows a bucket has, and in whatever order they come, the estimate is the same bit for bit."""
-    chance = random.Random("days")  # noqa: S311 - a sample, no secret
+    chance = random.Random("days")
     values = [chance.lognormvariate(3, 1) for _ in range(5_000)]
     whole = estimated(values, SHARES)
     for days in (2, 30, 500):
@@ -79,7 +79,7 @@ def test_rows_of_several_days_give_what_their_sum_gives() -> None:
 
 def test_percentiles_never_fall() -> None:
     """Of a higher share the estimate is as high or higher."""
-    chance = random.Random("order")  # noqa: S311 - a sample, no secret
+    chance = random.Random("order")
     values = [chance.paretovariate(0.5) for _ in range(500)]
     found = estimated(values, [n / 20 for n in range(21)])
     assert found == sorted(found)

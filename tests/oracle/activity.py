@@ -208,7 +208,7 @@ def owned(world: World, column: str) -> dict[str, list[Row]]:
     """Events by their session's user or project, or by their own where they have no session; nobody's are left out."""
     owner = {session: first_known(events, column) for session, events in of_sessions(world).items()}
 
-    def belongs(event: Row) -> Any:  # noqa: ANN401 - a name or None
+    def belongs(event: Row) -> Any:
         return event[column] if event["session_id"] is None else owner[event["session_id"]]
 
     return {name: events for name, events in grouped(world.events, belongs).items() if name is not None}

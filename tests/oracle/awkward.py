@@ -63,7 +63,7 @@ def instants(until: datetime, days: int, special: Sequence[datetime]) -> list[da
 
 
 def _dice(seed: str) -> random.Random:
-    return random.Random(seed)  # noqa: S311 - a test must be repeatable, not secret
+    return random.Random(seed)
 
 
 def events(seed: int, pool: Sequence[datetime], number: int) -> list[Row]:

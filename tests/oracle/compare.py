@@ -41,7 +41,7 @@ def _by_key(rows: Iterable[Row], key: Sequence[str]) -> dict[tuple[Any, ...], Ro
     return {tuple(row[column] for column in key): row for row in rows}
 
 
-def same(got: Any, expected: Any, *, exact: bool = True) -> bool:  # noqa: ANN401 - a value of a row may be anything
+def same(got: Any, expected: Any, *, exact: bool = True) -> bool:
     """Whether two values are of one type and equal; doubles nearly so."""
     if type(got) is not type(expected):
         return False

@@ -57,7 +57,7 @@ def _calls(world: World) -> list[Row]:
     ]
 
 
-def _ended(call: Row) -> Any:  # noqa: ANN401 - an instant or None
+def _ended(call: Row) -> Any:
     if call["duration_ms"] is None:
         return None
     return call["timestamp"] + timedelta(milliseconds=call["duration_ms"])

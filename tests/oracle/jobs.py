@@ -242,7 +242,7 @@ def _update(updates: list[Row]) -> Row:
     return {name: _last(updates, column) for name, column in columns.items()}
 
 
-def _last(rows: list[Row], column: str) -> Any:  # noqa: ANN401 - a column may hold anything
+def _last(rows: list[Row], column: str) -> Any:
     return next(iter(reversed(known(rows, column))), None)
 
 
@@ -311,5 +311,5 @@ def _executed(totals: list[Row]) -> Row:
     }
 
 
-def _whole(seconds: list[float]) -> Any:  # noqa: ANN401 - a number or None
+def _whole(seconds: list[float]) -> Any:
     return float(sum(math.floor(value) for value in seconds)) if seconds else None

@@ -45,7 +45,7 @@ def _document(events: list[Row]) -> Row:
     }
 
 
-def _known_documents(world: World, *, until: Any = None) -> dict[str, Row]:  # noqa: ANN401 - a date or None
+def _known_documents(world: World, *, until: Any = None) -> dict[str, Row]:
     """The documents that are not deleted, as they were at the end of a day, or as they are."""
     events = [
         event
@@ -74,7 +74,7 @@ def _connector(events: list[Row]) -> Row:
     return {"name": events[-1]["name"], "updated_at": events[-1]["timestamp"]}
 
 
-def _known_connectors(world: World, *, until: Any = None) -> dict[str, Row]:  # noqa: ANN401 - a date or None
+def _known_connectors(world: World, *, until: Any = None) -> dict[str, Row]:
     events = [
         event
         for event in _named(world, "connector_id", *CONNECTED)

@@ -82,13 +82,13 @@ def by(*columns: str) -> Callable[[Row], tuple[Any, ...]]:
     return lambda row: tuple(row[column] for column in columns)
 
 
-def first_known(rows: Iterable[Row], column: str) -> Any:  # noqa: ANN401 - a column may hold anything
+def first_known(rows: Iterable[Row], column: str) -> Any:
     """The first non-null value by time; of those of one instant the smallest."""
     known = [(row["timestamp"], row[column]) for row in rows if row[column] is not None]
     return min(known)[1] if known else None
 
 
-def last_known(rows: Iterable[Row], column: str) -> Any:  # noqa: ANN401 - a column may hold anything
+def last_known(rows: Iterable[Row], column: str) -> Any:
     """The newest value that is not null, by (timestamp, id)."""
     known = [row[column] for row in in_time(rows) if row[column] is not None]
     return known[-1] if known else None

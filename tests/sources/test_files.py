@@ -429,7 +429,7 @@ class TestParquet:
 
     BASE: ClassVar[dict[str, Any]] = {"timestamp": pa.array([1_770_724_800_123_456], pa.timestamp("us")), "type": ["x"]}
 
-    def put(self, home: Lake, **columns: Any) -> Path:  # noqa: ANN401 - whatever Arrow takes
+    def put(self, home: Lake, **columns: Any) -> Path:
         """A file of one good event with further columns."""
         return home.put("a.parquet", parquet(self.BASE | columns))
 

@@ -1,0 +1,90 @@
+"""What the command says of what was done or found: a table on standard output, notices on standard error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tidemill import catalog
+from tidemill.engines import export
+from tidemill.output import Format, note, write
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tidemill.build import Built
+    from tidemill.ingest import Report
+    from tidemill.plan import Step, TableStatus
+    from tidemill.verify import Outcome
+
+
+def loads(reports: Sequence[Report]) -> None:
+    """What became of the records of each source.
+
+    Raises:
+        TidemillError: the last of the failures, after the others were said.
+    """
+    counts = ("records_read", "expanded", "accepted", "duplicates", "quarantined", "ignored")
+    columns = {"source": "VARCHAR", "loads": "BIGINT"} | dict.fromkeys(counts, "BIGINT")
+    told = [report for report in reports if report.loads or not report.failures]
+    _table(columns, [[r.source, len(r.loads), *(r.total(name) for name in counts)] for r in told])
+    for report in reports:
+        for path in report.empty:
+            note(f"{report.source}: {path} is empty")
+        if report.unchanged:
+            note(f"{report.source}: {report.unchanged} files hold nothing new")
+        if quarantined := report.total("quarantined"):
+            where = 'tidemill build, then: tidemill query "SELECT * FROM lake.quarantine"'
+            note(f"{report.source}: {quarantined} records were quarantined; see: {where}")
+    failures = [failure for report in reports for failure in report.failures]
+    for failure in failures[:-1]:
+        note(f"tidemill: {failure}")
+    if failures:
+        raise failures[-1]
+
+
+def steps(found: Sequence[Step]) -> None:
+    """What a build would do, and why."""
+    columns = dict.fromkeys(("table", "partition", "why"), "VARCHAR")
+    _table(columns, [[step.table, step.partition, step.why] for step in found])
+
+
+def built(found: Sequence[Built]) -> None:
+    """What a build did."""
+    columns = {"table": "VARCHAR", "partitions": "BIGINT", "rows": "BIGINT", "seconds": "DOUBLE"}
+    _table(columns, [[made.table, len(made.partitions), made.rows, made.seconds] for made in found])
+
+
+def tables(form: Format | None, output: Path | None) -> None:
+    """The tables that there are."""
+    found = sorted(catalog.tables().values(), key=lambda table: (table.family, table.name))
+    rows = [[table.name, table.family, table.grain, table.partition, table.description] for table in found]
+    columns = dict.fromkeys(("table", "family", "grain", "partition", "description"), "VARCHAR")
+    write(export.rows(columns, rows), form, output)
+
+
+def status(found: Sequence[TableStatus], form: Format | None, output: Path | None) -> None:
+    """How each table stands."""
+    columns = {
+        "table": "VARCHAR",
+        "partitions": "BIGINT",
+        "stale": "BIGINT",
+        "why": "VARCHAR",
+        "rows": "BIGINT",
+        "built_at": "TIMESTAMP WITH TIME ZONE",
+    }
+    rows = [[s.table, s.partitions, s.stale, s.why or None, s.rows, s.built_at or None] for s in found]
+    write(export.rows(columns, rows), form, output)
+
+
+def checks(found: Sequence[Outcome], form: Format | None, output: Path | None) -> None:
+    """What each check found."""
+    columns = dict.fromkeys(("check", "severity", "result"), "VARCHAR") | {"rows": "BIGINT"}
+    rows = [[o.check, o.severity.value, o.result.value, o.rows, o.sample, o.why] for o in found]
+    write(export.rows(columns | dict.fromkeys(("sample", "why"), "VARCHAR"), rows), form, output)
+
+
+def _table(columns: dict[str, str], rows: Sequence[Sequence[object]]) -> None:
+    """A table for a person; nothing where there are no rows."""
+    if rows:
+        write(export.rows(columns, rows), Format.TABLE, None)
