@@ -602,7 +602,7 @@ def test_of_an_empty_lake_every_table_is_published(tmp_path: Path) -> None:
 
 
 def test_the_first_record_takes_the_place_of_the_empty_file(tmp_path: Path) -> None:
-    """A table that was empty has then just the file of its month."""
+    """A table that was empty has then just the file of its records."""
     mill = home(tmp_path)
     built(mill, as_of=AS_OF)
     feed(mill, *TWO_DAYS)
@@ -741,9 +741,10 @@ def test_weeks_and_months_are_built_a_period_at_a_time(tmp_path: Path, monkeypat
 
 
 @pytest.mark.also_tables("activity_monthly")
-def test_a_week_lies_in_the_file_of_the_month_that_it_begins_in(tmp_path: Path) -> None:
-    """A late record changes the file of its week and that of its month; those without a rebuilt period stay."""
-    moments = ("2026-01-20T10:00:00Z", "2026-01-29T10:00:00Z", "2026-02-02T10:00:00Z", "2026-03-02T10:00:00Z")
+def test_a_file_without_a_rebuilt_period_stays(tmp_path: Path) -> None:
+    """A week lies in the file of the month that it begins in, but for the newest two, which have one of their own."""
+    days = ("01-20", "01-29", "02-02", "03-02", "03-10", "04-02")
+    moments = [f"2026-{day}T10:00:00Z" for day in days]
     records = [event(at, at, session_id="s1", duration_ms=n) for n, at in enumerate(moments)]
     zone = 'timezone = "Asia/Kolkata"'
     mill = home(tmp_path, *records, settings=zone)
@@ -751,7 +752,8 @@ def test_a_week_lies_in_the_file_of_the_month_that_it_begins_in(tmp_path: Path) 
     built(mill, *tables)
     before = {table: {file.name[:7]: file.name for file in mill.path(table).iterdir()} for table in tables}
     assert {table: sorted(files) for table, files in before.items()} == {
-        table: ["2026-01", "2026-02", "2026-03"] for table in tables
+        "activity_weekly": ["2026-01", "2026-02", "2026-03"],
+        "activity_monthly": ["2026-01", "2026-02", "2026-03"],
     }
     late = event("late", "2026-02-01T18:29:59Z", session_id="s2", duration_ms=7)
     feed(mill, late)
@@ -772,11 +774,14 @@ def test_a_week_lies_in_the_file_of_the_month_that_it_begins_in(tmp_path: Path) 
         ("2026-01-26", 2, 2, 7.0),
         ("2026-02-02", 1, 1, 2.0),
         ("2026-03-02", 1, 1, 3.0),
+        ("2026-03-09", 1, 1, 4.0),
+        ("2026-03-30", 1, 1, 5.0),
     ]
     assert rows(mill, f"SELECT month_start::VARCHAR, {columns} activity_monthly ORDER BY ALL") == [
         ("2026-01-01", 2, 1, 1.0),
         ("2026-02-01", 2, 2, 7.0),
-        ("2026-03-01", 1, 1, 3.0),
+        ("2026-03-01", 2, 1, 4.0),
+        ("2026-04-01", 1, 1, 5.0),
     ]
 
 

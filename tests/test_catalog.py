@@ -47,8 +47,8 @@ def test_a_header_and_what_follows_from_it(tmp_path: Path) -> None:
 )
 def test_a_period_has_a_column(tmp_path: Path, partition: str, column: str) -> None:
     """That of its name, unless the header says another."""
-    found = table(tmp_path, HEADER.replace("partition: day", f"partition: {partition}") + "SELECT 1\nFROM events\n")
-    assert found.partition_column == column
+    header = HEADER.replace("partition: day", f"partition: {partition}").replace("sort: day", f"sort: {column}")
+    assert table(tmp_path, header + "SELECT 1\nFROM events\n").partition_column == column
 
 
 def test_windows_are_hours(tmp_path: Path) -> None:
@@ -67,14 +67,18 @@ def test_a_table_may_ask_for_the_window_before(tmp_path: Path) -> None:
 
 def test_a_sort_may_be_of_expressions(tmp_path: Path) -> None:
     """A comma within parentheses divides nothing."""
-    sort = "sort: day DESC, list_position(['b', 'a'], name), name"
+    sort = "sort: day, name DESC, list_position(['b', 'a'], name), name"
     found = table(tmp_path, HEADER.replace("sort: day", sort) + "SELECT 1\nFROM events\n")
-    assert found.sort == ("day DESC", "list_position(['b', 'a'], name)", "name")
+    assert found.sort == ("day", "name DESC", "list_position(['b', 'a'], name)", "name")
 
 
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
+        (
+            HEADER.replace("sort: day", "sort: name, day") + "SELECT 1\n",
+            "its sort does not begin with day, by which its files are cut",
+        ),
         ("SELECT 1\n", "its header lacks grain, partition, sort"),
         ("-- What.\n-- grain: day\n-- sort: day\nSELECT 1\n", "its header lacks partition"),
         ("\n" + HEADER + "SELECT 1\n", "its header lacks a description"),

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from tidemill import catalog, checks, lake, partitions, publish, stale, verify, windows
+from tidemill.clock import PERIODS
 from tidemill.engines import duckdb as engine
 from tidemill.engines import faults, relations
 from tidemill.errors import BuildError, TableError, UsageError
+from tidemill.layout import layout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from duckdb import DuckDBPyConnection
@@ -89,6 +91,15 @@ class Build:
         kept = self.before.folder / table / name
         return kept if kept.exists() else self.folder / name
 
+    def files(self, table: Table, periods: Iterable[str] | None = None) -> list[str]:
+        """A table's files, in order: all, or those of some periods; one where there is none, for its columns."""
+        state = self.states[table.name]
+        names = [name for _, name in sorted(state.files.items())]
+        if periods is not None:
+            holds = layout(state.partitions)
+            names = [state.files[first] for first in sorted({holds[p] for p in periods if p in holds})] or names[:1]
+        return [str(self.file(table.name, name)) for name in names]
+
 
 @contextmanager
 def begin(
@@ -140,8 +151,19 @@ def _over(
             asked=as_of is not None,
             full=full,
             records=stale.records(connection, now, before),
-            states={name: state for name, state in before.tables.items() if name in catalog.tables()},
+            states=_standing(before),
         )
+
+
+def _standing(before: Manifest) -> dict[str, TableState]:
+    """What is published of the tables that there still are; one whose files an older version laid out is new."""
+    tables = catalog.tables()
+    return {
+        name: state
+        for name, state in before.tables.items()
+        if name in tables
+        and (tables[name].partition not in PERIODS or {*layout(state.partitions).values()} == state.files.keys())
+    }
 
 
 def build_table(build: Build, name: str, *, begin: Callable[[], None] | None = None) -> Built | None:

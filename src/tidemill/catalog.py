@@ -140,7 +140,7 @@ def relations_of(text: str) -> set[str]:
 def _table(path: Path, names: frozenset[str]) -> Table:
     text = path.read_text(encoding="utf-8")
     header = dict(_HEADER.findall(text))
-    partition, _, column = header.get("partition", "").partition(" of ")
+    partition = header.get("partition", "").partition(" of ")[0]
     _check(path, text, header, partition)
     plain = _COMMENT.sub("", text)
     return Table(
@@ -150,7 +150,7 @@ def _table(path: Path, names: frozenset[str]) -> Table:
         grain=header["grain"],
         key=_key(header, partition),
         partition=partition,
-        partition_column=column or _COLUMN_OF.get(partition, partition),
+        partition_column=_column(header),
         sort=tuple(part.strip() for part in _COMMA.split(header["sort"])),
         windows=tuple(_hours(path, part.strip()) for part in header.get("windows", "").split(",") if part.strip()),
         before="before" in header,
@@ -168,8 +168,17 @@ def _check(path: Path, text: str, header: Mapping[str, str], partition: str) -> 
         raise TableError(f"{path}: its header lacks {', '.join(missing) or 'a description'}")
     if partition not in PARTITIONS:
         raise TableError(f"{path}: partition is {partition}, not one of {', '.join(PARTITIONS)}")
+    column = _column(header)
+    if partition in PERIODS and header["sort"].split(",")[0].strip() != column:
+        raise TableError(f"{path}: its sort does not begin with {column}, by which its files are cut")
     if header.get("before", "1") != "1" or ("before" in header and partition != "window"):
         raise TableError(f"{path}: before is 1, of a window table, or is not there")
+
+
+def _column(header: Mapping[str, str]) -> str:
+    """The column that says which period a row is of."""
+    partition, _, column = header["partition"].partition(" of ")
+    return column or _COLUMN_OF.get(partition, partition)
 
 
 def _key(header: Mapping[str, str], partition: str) -> tuple[str, ...]:

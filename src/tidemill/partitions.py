@@ -1,16 +1,18 @@
-"""Writing the stale partitions of one table: period tables a month at a time, windows each, others whole."""
+"""Writing the stale partitions of one table: period tables a file at a time, windows each, others whole."""
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from tidemill import catalog, clock
 from tidemill.engines import prices, relations
+from tidemill.layout import layout
 from tidemill.records import BY_TABLE
 from tidemill.stale import ALL, EMPTY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from tidemill.build import Build
     from tidemill.catalog import Table
@@ -37,34 +39,39 @@ def write(build: Build, table: Table, work: Work, files: Files) -> tuple[Files, 
 
 
 def _write_periods(build: Build, table: Table, work: Work, files: Files) -> tuple[Files, Rows]:
-    """Build stale periods a month at a time, each month one file; the other periods of it are taken as they stand."""
-    found, rows = dict(files), dict.fromkeys(work.stale, 0)
-    kept = {value[:7] for value in build.known(table.name).keys() - work.stale.keys() - work.gone}
-    for month in sorted({value[:7] for value in (*work.stale, *work.gone)}):
-        old = found.pop(month, None)
-        before = old if month in kept else None
-        periods = sorted(value for value in work.stale if value[:7] == month)
-        if periods or before:
-            found[month], counts = _write_month(build, table, month, periods, before=before, gone=work.gone)
+    """Build stale periods, a file at a time; the other periods of that file are taken as they stand."""
+    known = build.known(table.name).keys()
+    before, after = layout(known), layout((known | work.stale.keys()) - work.gone)
+    found, rows = {}, dict.fromkeys(work.stale, 0)
+    for first, periods in groupby(sorted(after), key=after.__getitem__):
+        values = [*periods]
+        stale = [value for value in values if value in work.stale]
+        if not stale and values == [value for value in sorted(before) if before[value] == first]:
+            found[first] = files[first]
+        else:
+            stays = {before[value] for value in values if value not in work.stale}
+            kept = [str(build.file(table.name, files[key])) for key in sorted(stays)]
+            found[first], counts = _write_file(build, table, values, stale=stale, kept=kept)
             rows |= counts
     return found, rows
 
 
-def _write_month(
-    build: Build, table: Table, month: str, periods: Sequence[str], *, before: str | None, gone: Iterable[str]
+def _write_file(
+    build: Build, table: Table, values: Sequence[str], *, stale: Sequence[str], kept: Sequence[str]
 ) -> tuple[str, Rows]:
-    """One file: its stale periods built anew, the others from the file before, without those that are gone."""
-    _bind_periods(build, table, [period for period in periods if period != EMPTY])
+    """One file: its stale periods built anew, the others from the files in which they stand."""
     select = relations.ordered(table.select, table.sort)
     period = relations.period(table.partition, table.partition_column)
-    if before:
-        stays = f"{period} NOT IN {relations.dates((*periods, *gone))}"
-        select = relations.merged(table.select, table.sort, str(build.file(table.name, before)), stays)
-    name, count = relations.write(build.connection, select, build.folder, month, build.settings.parameters)
-    if not count:
-        return name, dict.fromkeys(periods, 0)
-    counts = relations.rows_by_period(build.connection, build.folder / name, period)
-    return name, {value: counts.get(value, 0) for value in periods}
+    if stale:
+        _bind_periods(build, table, [value for value in stale if value != EMPTY])
+    if kept:
+        stays = f"{period} IN {relations.dates(value for value in values if value not in stale)}"
+        select = relations.merged(table.select if stale else None, table.sort, kept, stays)
+    name, count = relations.write(build.connection, select, build.folder, values[0], build.settings.parameters)
+    if not stale:
+        return name, {}
+    counts = relations.rows_by_period(build.connection, build.folder / name, period) if count else {}
+    return name, {value: counts.get(value, 0) for value in stale}
 
 
 def _bind_periods(build: Build, table: Table, periods: Sequence[str]) -> None:
@@ -106,7 +113,7 @@ def _bind_known(build: Build, table: Table, last: str) -> None:
     """Bind the tables that a table reads: day tables up to a day, those that are of days by their selects over such."""
     for other in build.inputs(table):
         if other.partition == "day":
-            relations.bind_table_until(build.connection, other.name, _files(build, other), other.partition_column, last)
+            relations.bind_table_until(build.connection, other.name, build.files(other), other.partition_column, last)
         elif catalog.is_of_days(other):
             _bind_known(build, other, last)
             name, _ = relations.write(
@@ -114,7 +121,7 @@ def _bind_known(build: Build, table: Table, last: str) -> None:
             )
             relations.bind(build.connection, other.name, relations.published([str(build.folder / name)]))
         else:
-            relations.bind_table(build.connection, other.name, _files(build, other), other.partition_column, None)
+            relations.bind_table(build.connection, other.name, build.files(other), other.partition_column, None)
 
 
 def _bind_tables(build: Build, table: Table, days: Sequence[str] | None = None) -> None:
@@ -122,13 +129,9 @@ def _bind_tables(build: Build, table: Table, days: Sequence[str] | None = None) 
     _bind_prices(build, table)
     for other in build.inputs(table):
         cut = days if other.partition == "day" else None
-        relations.bind_table(build.connection, other.name, _files(build, other), other.partition_column, cut)
+        relations.bind_table(build.connection, other.name, build.files(other, cut), other.partition_column, cut)
 
 
 def _bind_prices(build: Build, table: Table) -> None:
     if catalog.PRICES in table.reads:
         prices.bind(build.connection, catalog.PRICES, build.home.prices)
-
-
-def _files(build: Build, table: Table) -> list[str]:
-    return [str(build.file(table.name, file)) for file in build.states[table.name].files.values()]

@@ -79,11 +79,9 @@ class Scope:
         relations.bind_records(self.build.connection, kind, paths, where)
 
     def _bind_table(self, name: str, days: Sequence[str] | None) -> None:
-        table, files = catalog.table(name), self.build.states[name].files
-        if days is not None:
-            months = {period[:7] for period in clock.periods(days, table.partition)}
-            files = {month: file for month, file in files.items() if month in months} or dict([*files.items()][:1])
-        paths = [str(self.build.file(name, file)) for file in files.values()]
+        table = catalog.table(name)
+        periods = None if days is None else clock.periods(days, table.partition)
+        paths = self.build.files(table, periods)
         relations.bind_table(self.build.connection, name, paths, table.partition_column, days)
 
 

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from tests.oracle.world import Row
 
@@ -52,14 +52,14 @@ def same(got: Any, expected: Any, *, exact: bool = True) -> bool:
     return bool(got == expected)
 
 
-def disorder(got: Sequence[Row], sort: Sequence[str], key: Sequence[str], partition: Callable[[Row], Any]) -> list[str]:
-    """The first row that is not where the header's sort puts it within its partition."""
+def disorder(got: Sequence[Row], sort: Sequence[str], key: Sequence[str]) -> list[str]:
+    """The first row that is not where the header's sort puts it."""
     rows = list(got)
     for column, *direction in reversed([part.split() for part in sort]):
         known = [row for row in rows if row[column] is not None]
         known.sort(key=lambda row: row[column], reverse="DESC" in direction)
         rows = known + [row for row in rows if row[column] is None]
-    return misplaced(got, sorted(rows, key=partition), key)
+    return misplaced(got, rows, key)
 
 
 def misplaced(got: Sequence[Row], expected: Sequence[Row], key: Sequence[str]) -> list[str]:

@@ -1,7 +1,7 @@
 -- Each job as it is now: what its newest observations say of it.
 -- grain: job_id
 -- partition: day of created_at
--- sort: job_id
+-- sort: created_at, job_id
 
 SELECT
     job_id,  -- the job

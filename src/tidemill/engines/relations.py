@@ -123,9 +123,10 @@ def ordered(select: str, sort: Iterable[str]) -> str:
     return f"SELECT * FROM ({select}\n) ORDER BY {', '.join(sort)}"
 
 
-def merged(select: str, sort: Iterable[str], before: str, stays: str) -> str:
-    """A file's rows in order: those of the file before that stay, by a condition, and the new ones."""
-    return ordered(f"(SELECT * FROM ({published([before])}) WHERE {stays}) UNION ALL BY NAME ({select}\n)", sort)
+def merged(select: str | None, sort: Iterable[str], before: Sequence[str], stays: str) -> str:
+    """A file's rows in order: those of the files before that stay, by a condition, and the new ones, if there are."""
+    old = f"SELECT * FROM ({published(before)}) WHERE {stays}"
+    return ordered(f"({old}) UNION ALL BY NAME ({select}\n)" if select else old, sort)
 
 
 def bind_table(
