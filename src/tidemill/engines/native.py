@@ -89,9 +89,8 @@ def _copy_lines(connection: DuckDBPyConnection, load: Load, contract: Contract, 
     if not days:
         return copy(connection, load, contract, given())
     rows = 0
-    for number, (start, end) in enumerate(days):
-        with files.part(whole, start, end, load.folder / "part") as path:
-            rows += copy_day(connection, load, contract, given(path), f"part-{number}")
+    for number, path in enumerate(files.parts(whole, days, load.folder)):
+        rows += copy_day(connection, load, contract, given(path), f"part-{number}")
     return rows
 
 

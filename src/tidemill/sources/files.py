@@ -19,17 +19,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import zip_longest
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from tidemill.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 _DAY: Final = re.compile(rb'"timestamp"\s*:\s*"(\d{4}-\d\d-\d\d)')
 CHUNK: Final = 8 << 20
 FEW_CHUNKS: Final = 4
+BUFFER: Final = 256 << 10
+"""What is read at once to be digested: it stays in the processor's cache."""
 FAR_ENOUGH: Final = 1 << 16
 """A line that says its day stands within so many bytes."""
 SMALL_DAY: Final = 16 << 20
@@ -281,17 +284,29 @@ def _day_after(file: IO[bytes], offset: int) -> tuple[int, str | None]:
     return begin + start, match[1].decode() if match else None
 
 
-@contextmanager
-def part(path: Path, start: int, end: int, beside: Path) -> Iterator[Path]:
-    """A part of a file as a file of its own, for as long as it is needed; the file itself if that is all of it."""
-    if (start, end) == (0, path.stat().st_size):
+def parts(path: Path, ends: Sequence[tuple[int, int]], folder: Path) -> Iterator[Path]:
+    """Parts of a file as files of their own, each until the next is asked for, which is copied in the meantime.
+
+    The file itself stands for a part that is all of it.
+    """
+    if [*ends] == [(0, path.stat().st_size)]:
         yield path
         return
-    with path.open("rb") as file, beside.open("wb") as copy:
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        copies = [(start, end, folder / f"part-{number}") for number, (start, end) in enumerate(ends)]
+        made = pool.submit(_copy, path, *copies[0])
+        for (*_, copy), following in zip_longest(copies, copies[1:]):
+            made.result()
+            if following:
+                made = pool.submit(_copy, path, *following)
+            yield copy
+            copy.unlink()
+
+
+def _copy(path: Path, start: int, end: int, target: Path) -> None:
+    with path.open("rb") as file, target.open("wb") as copy:
         while start < end and (sent := os.sendfile(copy.fileno(), file.fileno(), start, min(CHUNK, end - start))):
             start += sent
-    yield beside
-    beside.unlink()
 
 
 def _digests(file: IO[bytes], head: Seen | None, end: int) -> tuple[str, str, int]:
@@ -306,7 +321,12 @@ def _digest(descriptor: int, start: int, end: int) -> str:
     """SHA-256 over the SHA-256 of each chunk, so that all processors share the work."""
 
     def of_chunk(offset: int) -> bytes:
-        return hashlib.sha256(os.pread(descriptor, min(CHUNK, end - offset), offset)).digest()
+        digest, buffer = hashlib.sha256(), memoryview(bytearray(BUFFER))
+        until = min(offset + CHUNK, end)
+        while offset < until and (read := os.preadv(descriptor, [buffer[: until - offset]], offset)):
+            digest.update(buffer[:read])
+            offset += read
+        return digest.digest()
 
     offsets = range(start, end, CHUNK)
     if len(offsets) < FEW_CHUNKS:
