@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import json
 import shutil
 import uuid
-from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,16 +14,17 @@ from typing import TYPE_CHECKING, Final
 from pydantic import ValidationError
 
 from tidemill import formats, lake
-from tidemill.engines import checking, contract, relations, staging
+from tidemill.engines import bundle, checking, contract, relations, staging
 from tidemill.engines.duckdb import connect
 from tidemill.engines.load import identity, of_portion
-from tidemill.engines.settlement import settle
+from tidemill.engines.settlement import carriers, settle
 from tidemill.errors import TidemillError, UsageError
+from tidemill.memory import Memory
 from tidemill.settings import Source, expanded
 from tidemill.sources import files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from duckdb import DuckDBPyConnection
 
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 FILES: Final = "files"
 """The source of files that are named on the command line."""
 ROWS_A_COMMIT: Final = 2_000_000
-LOADS_A_COMMIT: Final = 500
+LOADS_A_COMMIT: Final = 2_000
+FEWEST_BUNDLED: Final = 2
 
 
 @dataclass
@@ -84,6 +85,7 @@ class _Run:
     reread: bool
     progress: Callable[[str, int, int], None] | None
     begun: set[str] = field(default_factory=set)
+    ledger: frozenset[str] = frozenset()
 
     @cached_property
     def connection(self) -> DuckDBPyConnection:
@@ -94,6 +96,7 @@ class _Run:
         with self.home.lock("lake"):
             lake.prepare(self.home)
             ledger = lake.snapshot(self.home).paths("loads")
+        self.ledger = frozenset(ledger)
         return set(relations.rows_by_load(self.connection, ledger)) if ledger else set()
 
     def ingest(self, source: Source) -> Report:
@@ -105,21 +108,17 @@ class _Run:
             report.failures.append(error)
             return report
         paths = self._found(source, report)
-        memory = _Memory(self.home, source.name)
-        batch: list[Load] = []
+        queue = _Queue(self, Memory(self.home, source.name), report)
         for number, path in enumerate(paths):
             self._say(source, number, paths)
             try:
-                load = self._staged(source, form, path, memory, report)
+                load = self._new(source, form, path, queue)
             except TidemillError as error:
                 report.failures.append(error)
-                continue
-            if load is None:
-                continue
-            if load.large or (batch and batch[-1].large) or _full(batch):
-                self._commit(batch, memory, report)
-            batch.append(load)
-        self._commit(batch, memory, report)
+            else:
+                if load:
+                    queue.take(load)
+        queue.flush()
         self._say(source, len(paths), paths)
         return report
 
@@ -137,17 +136,9 @@ class _Run:
         if self.progress:
             self.progress(source.name, number, len(paths))
 
-    def _commit(self, batch: list[Load], memory: _Memory, report: Report) -> None:
-        if batch:
-            report.loads += commit(self.home, self.connection, batch)
-            memory.keep(batch)
-            self.done |= self.begun
-            self.begun.clear()
-            batch.clear()
-
-    def _staged(self, source: Source, form: Format, path: Path, memory: _Memory, report: Report) -> Load | None:
-        """A file's new portion as a staged load; None when there is nothing new in it."""
-        last = memory.of(path)
+    def _new(self, source: Source, form: Format, path: Path, queue: _Queue) -> Load | None:
+        """A file's new portion as a load; None when there is nothing new in it."""
+        last, report = queue.memory.of(path), queue.report
         signature = identity(source, "", form)
         if not self.reread and last and last.format == signature and files.unchanged(path, last):
             report.unchanged += 1
@@ -165,20 +156,86 @@ class _Run:
             return None
         if not load.bytes or load.load_id in self.done:
             report.unchanged += 1
-            memory.keep([load])
+            queue.memory.keep([load])
             return None
-        try:
-            staging.stage(self.connection, load)
-            staging.stage_head(self.connection, load)
-        except BaseException:
-            shutil.rmtree(load.folder, ignore_errors=True)
-            raise
         self.begun.add(load.load_id)
         return load
 
 
-def _full(batch: Sequence[Load]) -> bool:
-    return sum(load.rows for load in batch) >= ROWS_A_COMMIT or len(batch) >= LOADS_A_COMMIT
+@dataclass
+class _Queue:
+    """The new loads of one source in their order: small ones until they are read together, then staged ones."""
+
+    run: _Run
+    memory: Memory
+    report: Report
+    small: list[Load] = field(default_factory=list)
+    small_bytes: int = 0
+    staged: list[Load] = field(default_factory=list)
+
+    def take(self, load: Load) -> None:
+        """Take one more load; what is full is staged and committed."""
+        if not bundle.fits(load):
+            self._stage_small()
+            self._stage([load])
+            return
+        self.small.append(load)
+        self.small_bytes += load.bytes
+        if self.small_bytes >= bundle.MOST_BUNDLED or len(self.small) >= bundle.MOST_LOADS:
+            self._stage_small()
+
+    def flush(self) -> None:
+        """Stage and commit whatever is left."""
+        self._stage_small()
+        self._commit()
+
+    def _stage_small(self) -> None:
+        loads, self.small, self.small_bytes = self.small, [], 0
+        if len(loads) < FEWEST_BUNDLED or not self._stage_together(loads):
+            self._stage(loads)
+
+    def _stage_together(self, loads: Sequence[Load]) -> bool:
+        """Stage loads as one; False where only each by itself can say what is wrong with it."""
+        with bundle.bundle(loads, self.run.home.staging) as carrier:
+            if carrier is None:
+                return False
+            try:
+                staging.stage(self.run.connection, carrier)
+            except UsageError:
+                shutil.rmtree(carrier.folder, ignore_errors=True)
+                for load in loads:
+                    load.carrier = None
+                return False
+        self._add(loads)
+        return True
+
+    def _stage(self, loads: Sequence[Load]) -> None:
+        """Stage loads one by one."""
+        for load in loads:
+            try:
+                staging.stage(self.run.connection, load)
+                staging.stage_head(self.run.connection, load)
+            except TidemillError as error:
+                shutil.rmtree(load.folder, ignore_errors=True)
+                self.run.begun.discard(load.load_id)
+                self.report.failures.append(error)
+            else:
+                self._add([load])
+
+    def _add(self, loads: Sequence[Load]) -> None:
+        if self.staged and (loads[0].large or self.staged[-1].large or self._is_full()):
+            self._commit()
+        self.staged += loads
+
+    def _is_full(self) -> bool:
+        return sum(load.rows for load in self.staged) >= ROWS_A_COMMIT or len(self.staged) >= LOADS_A_COMMIT
+
+    def _commit(self) -> None:
+        if self.staged:
+            self.report.loads += commit(self.run.home, self.run.connection, self.staged, self.run.ledger)
+            self.memory.keep(self.staged)
+            self.run.done |= self.run.begun - {load.load_id for load in self.small}
+            self.staged.clear()
 
 
 def open_connection(home: Home, settings: Settings) -> DuckDBPyConnection:
@@ -192,47 +249,33 @@ def open_connection(home: Home, settings: Settings) -> DuckDBPyConnection:
     return connection
 
 
-def commit(home: Home, connection: DuckDBPyConnection, batch: Sequence[Load]) -> list[dict[str, object]]:
-    """Settle staged loads and append them to the lake as one commit; returns the ledger's new rows."""
+def commit(
+    home: Home, connection: DuckDBPyConnection, batch: Sequence[Load], known: Collection[str]
+) -> list[dict[str, object]]:
+    """Settle staged loads and append them to the lake as one commit; returns the ledger's new rows.
+
+    None of the loads is in the files of the ledger that are `known`; those that others finished since are left out.
+    """
     if not batch:
         return []
     settled = home.staging / uuid.uuid4().hex
     with ExitStack() as staged:
-        for folder in (settled, *(load.folder for load in batch)):
+        for folder in (settled, *(load.folder for load in carriers(batch))):
             staged.callback(shutil.rmtree, folder, ignore_errors=True)
         with home.lock("lake"):
             lake.prepare(home)
-            begun = lake.finished(home, [load.load_id for load in batch])
-            fresh = [load for load in batch if load.load_id not in begun]
+            now = lake.snapshot(home)
+            since = [path for path in now.paths("loads") if path not in known]
+            finished = relations.rows_by_load(connection, since) if since else {}
+            fresh = [load for load in batch if load.load_id not in finished]
             if not fresh:
                 return []
-            additions, ledger = settle(connection, lake.snapshot(home), fresh, settled)
+            additions, ledger = settle(connection, now, fresh, settled)
             if additions:
                 journaled = staged.pop_all()  # whatever happens now: what the journal names must stay until it is done
                 lake.commit(home, [str(row["load_id"]) for row in ledger], additions)
                 journaled.close()
             return ledger
-
-
-class _Memory:
-    """What is remembered of each file's last load: a shortcut only, a lost one costs a reading and nothing else."""
-
-    def __init__(self, home: Home, source: str) -> None:
-        self._file = home.lake / f"seen-{uuid.uuid5(uuid.NAMESPACE_URL, source).hex}.json"
-        self._seen: dict[str, files.Seen] = {}
-        with suppress(OSError, ValueError, TypeError):
-            self._seen = {path: files.Seen(**seen) for path, seen in json.loads(self._file.read_text()).items()}
-
-    def of(self, path: Path) -> files.Seen | None:
-        return self._seen.get(str(path))
-
-    def keep(self, loads: Sequence[Load]) -> None:
-        if not loads:
-            return
-        self._seen |= {load.uri: load.portion.seen for load in loads if load.portion}
-        beside = self._file.with_suffix(f".{uuid.uuid4().hex}.tmp")
-        beside.write_text(json.dumps({path: asdict(seen) for path, seen in self._seen.items()}))
-        beside.rename(self._file)
 
 
 def sources(

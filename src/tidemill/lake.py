@@ -99,11 +99,12 @@ def _create(folder: Path, table: str) -> None:
     partition = [DAY] if table in RECORD_TABLES else None
     configuration: dict[str, str | None] = {"delta.dataSkippingStatsColumns": "load_id"}
     DeltaTable.create(
-        folder, _schema(table), mode="ignore", name=table, partition_by=partition, configuration=configuration
+        folder, schema(table), mode="ignore", name=table, partition_by=partition, configuration=configuration
     )
 
 
-def _schema(table: str) -> pa.Schema:
+def schema(table: str) -> pa.Schema:
+    """The Arrow schema of a table, with the day of its partitions."""
     import pyarrow as pa
 
     types: dict[str, pa.DataType] = {
@@ -178,14 +179,6 @@ def _files(folder: Path, table: str, _name: str, _inode: int, _changed: int) -> 
     return tuple(sorted(found, key=lambda file: file.path))
 
 
-def finished(home: Home, load_ids: Iterable[str]) -> set[str]:
-    """Those of the loads whose rows are in the ledger; call it under the lock."""
-    from deltalake import DeltaTable
-
-    ledger = DeltaTable(home.lake / "loads")
-    return {load_id for load_id in load_ids if ledger.transaction_version(load_id) is not None}
-
-
 def name_file(day: str = "") -> str:
     """A path that no file of the table has yet."""
     name = f"{uuid.uuid4().hex}.parquet"
@@ -233,7 +226,7 @@ def _append(folder: Path, table: str, load_ids: Sequence[str], additions: Sequen
     delta.create_write_transaction(
         actions,
         mode="append",
-        schema=_schema(table),
+        schema=schema(table),
         partition_by=[DAY] if table in RECORD_TABLES else None,
         commit_properties=CommitProperties(app_transactions=transactions),
     )

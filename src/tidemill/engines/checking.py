@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from tidemill.engines import contract as contract_sql
 from tidemill.engines import raw
+from tidemill.engines.bundle import told_apart
 from tidemill.engines.quoting import identifier, literal
 from tidemill.records import JOB
 from tidemill.sources.files import Layout
@@ -21,8 +22,11 @@ PARQUET: Final = "FORMAT parquet, PARQUET_VERSION v2"
 
 
 def tune(connection: DuckDBPyConnection) -> None:
-    """Keep what the writer of partitions holds in memory small: so many rows a partition and thread."""
-    connection.execute(f"SET partitioned_write_flush_threshold = {ROWS_A_PARTITION}")
+    """Keep what the writer of partitions holds in memory small: so many rows a partition and thread.
+
+    And tell lines apart by a sorted join: of how many lines a file has the engine knows nothing, and takes few.
+    """
+    connection.execute(f"SET partitioned_write_flush_threshold = {ROWS_A_PARTITION}; SET asof_loop_join_threshold = 0")
 
 
 def copy(connection: DuckDBPyConnection, load: Load, contract: Contract, given: raw.Given) -> int:
@@ -30,9 +34,12 @@ def copy(connection: DuckDBPyConnection, load: Load, contract: Contract, given: 
     verdict = "CASE WHEN refusal IS NOT NULL THEN 'refused' WHEN day IS NULL THEN 'waiting' ELSE 'accepted' END"
     line = "" if _lean(load, contract) else ", line"
     by = "verdict, day" if load.large else "verdict"
+    checked = _checked(load, contract, given)
+    if load.members:  # a refused one is looked up by its line of the bundle
+        checked = told_apart(checked, "CASE WHEN s.refusal IS NULL THEN s.line - m.start ELSE s.line END")
     found = connection.execute(
         f"COPY (SELECT {verdict} AS verdict, day, {_stored(load, contract)}{line} "
-        f"FROM ({_checked(load, contract, given)})) TO {literal(load.folder / contract.table)} "
+        f"FROM ({checked})) TO {literal(load.folder / contract.table)} "
         f"({PARQUET}, PARTITION_BY ({by}), OVERWRITE_OR_IGNORE)"
     ).fetchall()
     return int(found[0][0])

@@ -46,7 +46,8 @@ def lines(connection: DuckDBPyConnection, load: Load, *, numbered: bool, path: P
     if not load.spooled and not load.looked_over:
         connection.execute(raw.look_over(load.readable, compression=compression))
         load.looked_over = True
-    return raw.lines(load.readable, offset=load.portion.first_line, compression=compression, long=load.spooled)
+    counted = raw.lines(load.readable, offset=load.portion.first_line, compression=compression, long=load.spooled)
+    return counted if load.large else raw.texts(connection, counted)  # only counting takes one thread, if it ends there
 
 
 def _document(portion: Portion) -> str:

@@ -13,7 +13,7 @@ from tidemill.sources.files import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from tidemill.formats import Format
@@ -26,7 +26,10 @@ LARGE_BYTES: Final = 128 << 20
 
 @dataclass
 class Load:
-    """One load on its way into the lake."""
+    """One load on its way into the lake.
+
+    `members` are the loads that a bundle carries, each with the line after which it begins; `carrier` is their bundle.
+    """
 
     source: Source
     format: Format
@@ -41,6 +44,8 @@ class Load:
     kind: str = "ingest"
     texts: str = ""
     origin: str = ""
+    members: Sequence[tuple[Load, int]] = ()
+    carrier: Load | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     lenient: bool = False
     readable: str = ""
@@ -55,6 +60,11 @@ class Load:
     def staged(self, contract: Contract, verdict: str) -> list[Path]:
         """The files of one record and verdict."""
         return sorted((self.folder / contract.table / f"verdict={verdict}").rglob("*.parquet"))
+
+    @property
+    def refused(self) -> Path:
+        """The refused records; missing before it is staged."""
+        return self.folder / "refused.parquet"
 
     @property
     def heads(self) -> Path:
@@ -74,7 +84,7 @@ class Load:
     @property
     def fast(self) -> bool:
         """Whether events and metrics are staged as they will lie in the lake, without their lines."""
-        return self.format.native and self.layout is Layout.LINES
+        return self.format.native and self.layout is Layout.LINES and not self.members
 
     @property
     def large(self) -> bool:
@@ -95,7 +105,9 @@ def identity(source: Source, content_hash: str, form: Format, head_hash: str = "
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
 
 
-def of_portion(source: Source, form: Format, portion: Portion, staging: Path) -> Load:
+def of_portion(
+    source: Source, form: Format, portion: Portion, staging: Path, members: Sequence[tuple[Load, int]] = ()
+) -> Load:
     """The load that a portion of a file is."""
     load_id = identity(source, portion.content_hash, form, portion.head_hash)
     return Load(
@@ -110,4 +122,5 @@ def of_portion(source: Source, form: Format, portion: Portion, staging: Path) ->
         parts=portion.parts,
         readable=str(portion.path),
         spooled=not portion.whole,
+        members=members,
     )

@@ -15,7 +15,7 @@ from tidemill.engines.relations import nothing
 from tidemill.records import JOB
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from duckdb import DuckDBPyConnection
@@ -31,14 +31,21 @@ def content(contract: Contract) -> str:
     return f"md5(to_json({{{members}}}))"
 
 
-def candidates(paths: Sequence[str], order: Mapping[str, int], day: str | None = None) -> str:
+def take_turns(connection: DuckDBPyConnection, load_ids: Sequence[str]) -> None:
+    """Fill `turns` with the loads that are settled, in their order; rows of others are passed over."""
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE turns AS SELECT unnest($1) AS load_id, unnest(range(len($1))) AS turn",
+        [list(load_ids)],
+    )
+
+
+def candidates(paths: Sequence[str], day: str | None = None) -> str:
     """The select over staged files: their columns, their day, which row of which file each is, and the load's turn."""
-    turns = ", ".join(f"{literal(load_id)}: {turn}" for load_id, turn in order.items())
     constant = f", {literal(day)}::DATE AS day" if day else ""
     return (
-        f"SELECT *, file_row_number AS row, MAP {{{turns}}}[load_id] AS turn{constant} "
+        f"SELECT *, file_row_number AS row{constant} "
         f"FROM read_parquet({literals(paths)}, union_by_name=true, filename=true, file_row_number=true, "
-        "hive_partitioning=false)"
+        "hive_partitioning=false) JOIN turns USING (load_id)"
     )
 
 

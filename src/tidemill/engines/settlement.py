@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from tidemill.engines import inputs
 from tidemill.engines import settle as sql
 from tidemill.engines.quoting import literal, literals
-from tidemill.engines.staging import kept_text, relocate
-from tidemill.lake import Addition, name_file
-from tidemill.records import CONTRACTS, EVENT, JOB, LOADS, METRIC, QUARANTINE
+from tidemill.engines.staging import kept_text, read_alone, relocate
+from tidemill.lake import Addition, name_file, schema
+from tidemill.records import CONTRACTS, EVENT, JOB, METRIC, QUARANTINE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +34,7 @@ def settle(
         "CREATE OR REPLACE TEMP TABLE late_refusals "
         "(load_id VARCHAR, line BIGINT, record VARCHAR, field VARCHAR, reason VARCHAR)"
     )
+    sql.take_turns(connection, [load.load_id for load in loads])
     added = [a for contract in (EVENT, METRIC) for a in _settle_days(connection, lake, loads, contract, folder)]
     added += _settle_jobs(connection, lake, loads, folder)
     ledger = _ledger(connection, loads, added)
@@ -48,13 +49,18 @@ def settle(
     return added, ledger
 
 
+def carriers(loads: Sequence[Load]) -> list[Load]:
+    """What holds the staged records of some loads: each load itself, or the bundle that carries it."""
+    return list({id(carrier): carrier for carrier in (load.carrier or load for load in loads)}.values())
+
+
 def _settle_days(
     connection: DuckDBPyConnection, lake: Snapshot, loads: Sequence[Load], contract: Contract, folder: Path
 ) -> list[Addition]:
     """Settle small loads together, all their days at once; a large one day by day."""
     large = loads[0].large
     groups: dict[str | None, list[str]] = {}
-    for load in loads:
+    for load in carriers(loads):
         for path in load.staged(contract, "accepted"):
             groups.setdefault(path.parent.name.removeprefix("day=") if large else None, []).append(str(path))
     found: list[Addition] = []
@@ -74,10 +80,9 @@ def _settle_group(
     folder: Path,
 ) -> list[Addition]:
     """Settle the staged rows of one day, or of all; where nothing is doubtful they are taken as they were staged."""
-    order = {load.load_id: turn for turn, load in enumerate(loads)}
     source = loads[0].source.name
     heads = [str(load.heads) for load in loads if load.heads.exists()]
-    rows = sql.candidates(paths, order, day)
+    rows = sql.candidates(paths, day)
     days = [day] if day else sql.days(connection, rows)
     known = sql.stored(contract, lake.paths(contract.table, days), source)
     doubts = sql.repeated(connection, rows, known) or heads
@@ -87,7 +92,8 @@ def _settle_group(
     if doubts:
         sql.examine(connection, contract, source, rows, heads)
         for load_id, ids in sql.quarrels(connection, known, contract):
-            sql.place(connection, relocate(connection, loads[order[load_id]], contract, ids))
+            load = next(load for load in loads if load.load_id == load_id)
+            sql.place(connection, relocate(connection, load, contract, ids))
         sql.judge(connection)
         _drop(connection, contract)
     target = folder / contract.table / (day or "all")
@@ -105,10 +111,11 @@ def _drop(connection: DuckDBPyConnection, contract: Contract) -> None:
 
 
 def _settle_jobs(connection: DuckDBPyConnection, lake: Snapshot, loads: Sequence[Load], folder: Path) -> list[Addition]:
-    paths = [str(path) for load in loads for verdict in ("accepted", "waiting") for path in load.staged(JOB, verdict)]
+    held = carriers(loads)
+    paths = [str(path) for load in held for verdict in ("accepted", "waiting") for path in load.staged(JOB, verdict)]
     if not paths:
         return []
-    rows = sql.candidates(paths, {load.load_id: turn for turn, load in enumerate(loads)})
+    rows = sql.candidates(paths)
     everywhere = lake.paths(JOB.table)
     sql.settle_jobs(connection, rows, sql.birthdays(everywhere), sql.stored(JOB, everywhere, loads[0].source.name))
     connection.execute(
@@ -135,12 +142,11 @@ def additions(connection: DuckDBPyConnection, table: str, days: Mapping[str, str
 
 def _quarantine(connection: DuckDBPyConnection, loads: Sequence[Load], folder: Path) -> list[Addition]:
     """The refused records of the loads: those of staging, and those that only settling could tell."""
-    found = [load.folder / "refused.parquet" for load in loads if load.quarantined]
+    found = [load.refused for load in carriers(loads) if load.quarantined]
+    late = {row[0] for row in connection.execute("SELECT DISTINCT load_id FROM late_refusals").fetchall()}
     for load in loads:
-        count = connection.execute("SELECT count(*) FROM late_refusals WHERE load_id = $1", [load.load_id]).fetchall()[
-            0
-        ][0]
-        if count:
+        if load.load_id in late:
+            read_alone(load)
             target = folder / f"refused-{load.load_id}.parquet"
             connection.execute(
                 f"""COPY (SELECT {", ".join(QUARANTINE)} FROM (
@@ -157,7 +163,8 @@ def _quarantine(connection: DuckDBPyConnection, loads: Sequence[Load], folder: P
     target = folder / "quarantine.parquet"
     files = literals(str(path) for path in found)
     connection.execute(
-        f"COPY (FROM read_parquet({files}) ORDER BY load_id, line) TO {literal(target)} (FORMAT parquet)"
+        f"COPY (FROM read_parquet({files}) SEMI JOIN turns USING (load_id) ORDER BY load_id, line) "
+        f"TO {literal(target)} (FORMAT parquet)"
     )
     return additions(connection, "quarantine", {str(target): ""})
 
@@ -167,7 +174,7 @@ def _released(connection: DuckDBPyConnection, loads: Sequence[Load], folder: Pat
     selects = [
         f"""SELECT {literal(load.load_id)} AS load_id, of_load_id, of_line AS line, o.record FROM ({load.origin}) o
         ANTI JOIN (
-            SELECT line, record FROM read_parquet({literal(load.folder / "refused.parquet")})
+            SELECT line, record FROM read_parquet({literal(load.refused)})
             UNION ALL SELECT line, record FROM late_refusals WHERE load_id = {literal(load.load_id)}) r
         ON r.line = o.line AND coalesce(r.record = o.record, true)"""
         for load in loads
@@ -221,10 +228,9 @@ def _ledger(
 
 
 def _ledger_file(connection: DuckDBPyConnection, ledger: Sequence[dict[str, object]], folder: Path) -> list[Addition]:
-    columns = ", ".join(f"{name} {kind}" for name, kind in LOADS.items())
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE ledger ({columns})")
-    marks = ", ".join("?" for _ in LOADS)
-    connection.executemany(f"INSERT INTO ledger VALUES ({marks})", [list(row.values()) for row in ledger])
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     target = folder / "loads.parquet"
-    connection.execute(f"COPY ledger TO {literal(target)} (FORMAT parquet)")
+    pq.write_table(pa.Table.from_pylist(list(ledger), schema=schema("loads")), target)
     return additions(connection, "loads", {str(target): ""})

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import duckdb
 
+from tidemill.engines import bundle, inputs, objects, raw, settle
 from tidemill.engines import contract as contract_sql
-from tidemill.engines import inputs, objects, raw, settle
 from tidemill.engines.mapped import format_fault, stage_format
 from tidemill.engines.native import stage_native
 from tidemill.engines.quoting import literal, literals
@@ -37,6 +37,8 @@ def stage(connection: DuckDBPyConnection, load: Load) -> None:
     """Read and check a load; afterwards its folder holds all that settling needs."""
     if load.portion and load.portion.compression == "zstd":
         check_whole(load.portion)
+    if load.members:
+        bundle.remember(connection, load)
     while True:
         load.folder.mkdir(parents=True)
         if load.spooled:
@@ -48,7 +50,9 @@ def stage(connection: DuckDBPyConnection, load: Load) -> None:
                 raise _unusable(load, error) from error
             shutil.rmtree(load.folder)
         else:
-            return
+            break
+    if load.members:
+        bundle.count(connection, load)
 
 
 def _more_careful(load: Load, error: duckdb.Error) -> bool:
@@ -78,6 +82,14 @@ def _spool(load: Load) -> None:
     delimiter = raw.DELIMITER.encode() if load.layout is Layout.LINES else b""
     spool(load.portion, target, load.bad_lines, raw.MAX_LINE_BYTES, delimiter)
     load.readable = str(target)
+
+
+def read_alone(load: Load) -> None:
+    """Make a load that a bundle carried readable by itself: what the bundle could not be read without, it cannot."""
+    if load.carrier and load.carrier.spooled and not load.spooled:
+        load.folder, load.spooled = load.carrier.folder / load.load_id, True
+        load.folder.mkdir()
+        _spool(load)
 
 
 def _stage(connection: DuckDBPyConnection, load: Load) -> None:
@@ -128,20 +140,24 @@ def _write_refusals(connection: DuckDBPyConnection, load: Load) -> None:
             if lean
             else f"({staged}) s USING (line)"
         )
+        record = literal(contract.record)
+        if load.source.record is None:  # what is no record at all, be it beside others, is none of that kind
+            record = f"CASE WHEN s.name IS NOT NULL THEN {record} END"
         connection.execute(
             f"""INSERT INTO refusals
-            SELECT n.line, n.raw, {literal(contract.record)}, s.name, s.source
+            SELECT n.line, n.raw, {record}, s.name, s.source
             FROM ({inputs.numbered(connection, load)}) n JOIN {match}"""
         )
     names = ", ".join(QUARANTINE)
+    refused = f"""SELECT {literal(load.load_id)} AS load_id, {literal(load.source.name)} AS source,
+        {literal(load.uri)} AS uri, * REPLACE ({kept_text()} AS raw) FROM refusals"""
+    if load.members:
+        refused = bundle.told_apart(refused, uri="m.uri")
     load.quarantined = int(
         connection.execute(
             f"""COPY (
-            SELECT {names} FROM (
-                SELECT {literal(load.load_id)} AS load_id, {literal(load.source.name)} AS source,
-                       {literal(load.uri)} AS uri, * REPLACE ({kept_text()} AS raw)
-                FROM refusals) ORDER BY line)
-            TO {literal(load.folder / "refused.parquet")} (FORMAT parquet)"""
+            SELECT {names} FROM ({refused}) ORDER BY load_id, line)
+            TO {literal(load.refused)} (FORMAT parquet)"""
         ).fetchall()[0][0]
     )
 

@@ -321,8 +321,8 @@ def _digest(descriptor: int, start: int, end: int) -> str:
     """SHA-256 over the SHA-256 of each chunk, so that all processors share the work."""
 
     def of_chunk(offset: int) -> bytes:
-        digest, buffer = hashlib.sha256(), memoryview(bytearray(BUFFER))
         until = min(offset + CHUNK, end)
+        digest, buffer = hashlib.sha256(), memoryview(bytearray(min(BUFFER, until - offset)))
         while offset < until and (read := os.preadv(descriptor, [buffer[: until - offset]], offset)):
             digest.update(buffer[:read])
             offset += read
