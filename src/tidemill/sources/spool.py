@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from tidemill.sources.files import CHUNK, MAX_RAW_BYTES, Portion, is_json, opened, reading
@@ -57,7 +59,9 @@ def _fault(line: bytes, max_line_bytes: int, delimiter: bytes) -> str | None:
 def _lines(source: Portion, most: int) -> Iterator[tuple[bytes, int]]:
     """Each line without its end, of an endless one no more than its first bytes; and its size."""
     head, size = b"", 0
-    for chunk in _chunks(source):
+    chunks = _chunks(source)
+    first = next(chunks, b"")
+    for chunk in chain([first if source.start else first.removeprefix(BOM_UTF8)], chunks):
         *ends, rest = chunk.split(b"\n")
         for end in ends:
             line = (head + end[: most - len(head)]).removesuffix(b"\r")
