@@ -93,7 +93,7 @@ class Lake:
         connection = duckdb.connect(config={"threads": 1})
         connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         for table, columns in lake.TABLES.items():
-            relations.bind(connection, table, relations.stored(columns, snapshot.paths(table)))
+            relations.bind(connection, table, relations.stored(columns, snapshot.of(table)))
         held = relations.held(*(snapshot.paths(table) for table in ("quarantine", "released", "loads")))
         relations.bind(connection, "held", held or relations.nothing(lake.TABLES["quarantine"]))
         self.bound = (sorted(self.mill.home.lake.glob("*/_delta_log/*.json")), connection)

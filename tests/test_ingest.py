@@ -13,11 +13,14 @@ from datetime import UTC, datetime
 from itertools import permutations
 from typing import TYPE_CHECKING
 
+import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import Lake, event, job, metric
 from tidemill.engines.load import LARGE_BYTES
 from tidemill.errors import UsageError
+from tidemill.records import EVENT, PROVENANCE
 from tidemill.sources import files
 
 if TYPE_CHECKING:
@@ -642,3 +645,36 @@ class TestLarge:
         found = home.query("SELECT timestamp::DATE::VARCHAR AS day, count(*) AS events FROM events GROUP BY ALL")
         expected = Counter(days[:2_000] + days[2_001:])
         assert {row["day"]: row["events"] for row in found} == expected
+
+
+def test_a_column_without_a_value_is_left_out_of_the_file(home: Lake) -> None:
+    """Files that lack other columns are read together, by the engine and by whoever knows Delta."""
+    home.ingest(home.write("a.jsonl", event(id="a", user_id="u")), record="event")
+    home.ingest(home.write("b.jsonl", event(id="b", duration_ms=1.5, text="why?")), record="event")
+    home.ingest(home.put("c.csv", "id,timestamp,type,model\nc,2026-02-10T12:00:00Z,question,m\n"), record="event")
+    columns = [pq.read_schema(path).names for path in home.mill.home.lake.glob("events/*/*.parquet")]
+    always = {
+        "id",
+        "timestamp",
+        "type",
+        "name",
+        "success",
+        "ttft_ms",
+        "total_tokens",
+        "source",
+        "load_id",
+        "attributes",
+    }
+    assert {frozenset({*names} - always) for names in columns} == {
+        frozenset({"user_id"}),
+        frozenset({"duration_ms", "text"}),
+        frozenset({"model"}),
+    }
+    expected = [("a", "u", None, None, None), ("b", None, 1.5, "why?", None), ("c", None, None, None, "m")]
+    query = "SELECT id, user_id, duration_ms, text, model FROM {} ORDER BY id"
+    assert [tuple(row.values()) for row in home.query(query.format("events"))] == expected
+    home.mill.build("activity_daily")
+    assert home.mill.sql(query.format("lake.events")).fetchall() == expected
+    frame = pl.scan_delta(str(home.mill.home.lake / "events")).sort("id").collect()
+    assert frame.select("id", "user_id", "duration_ms", "text", "model").rows() == expected
+    assert set(frame.columns) == {*EVENT.stored, "day"}

@@ -38,18 +38,24 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """Every table of the lake with its columns, in the order in which a commit writes them."""
 
+NULLS: Final = "null_count."
+"""How the log's statistics begin that say how many rows have no value."""
 ORPHAN_SECONDS: Final = 86_400.0
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """One Parquet file of the lake: all its rows are of one UTC day; of one load, if the two ids are equal."""
+    """One Parquet file of the lake: all its rows are of one UTC day; of one load, if the two ids are equal.
+
+    Columns that are `absent` have no value in any row, and the file may leave them out.
+    """
 
     path: str
     rows: int
     day: str = ""
     first_load: str = ""
     last_load: str = ""
+    absent: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ class Addition:
     day: str
     first_load: str
     last_load: str
+    absent: list[str]
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,7 @@ def _create(folder: Path, table: str) -> None:
     from deltalake import DeltaTable
 
     partition = [DAY] if table in RECORD_TABLES else None
-    configuration: dict[str, str | None] = {"delta.dataSkippingStatsColumns": "load_id"}
+    configuration: dict[str, str | None] = {"delta.dataSkippingStatsColumns": ",".join(TABLES[table])}
     DeltaTable.create(
         folder, schema(table), mode="ignore", name=table, partition_by=partition, configuration=configuration
     )
@@ -164,17 +171,30 @@ def _files(folder: Path, table: str, _name: str, _inode: int, _changed: int) -> 
         raise LakeError(f"the lake's table {folder} cannot be read: {str(error).splitlines()[0]}") from error
     empty: list[Any] = [None] * actions.num_rows
     columns: dict[str, list[Any]] = {name: actions.column(name).to_pylist() for name in actions.column_names}
+    nulls = {name.removeprefix(NULLS): counts for name, counts in columns.items() if name.startswith(NULLS)}
+    absent = (
+        frozenset(name for name, counts in nulls.items() if counts[n] == count)
+        for n, count in enumerate(columns["num_records"])
+    )
     rows = zip(
         columns["path"],
         columns["num_records"],
         columns.get("partition.day", empty),
         columns.get("min.load_id", empty),
         columns.get("max.load_id", empty),
+        absent,
         strict=True,
     )
     found = (
-        DataFile(str(folder / path), count, str(day) if table in RECORD_TABLES else "", first or "", last or "")
-        for path, count, day, first, last in rows
+        DataFile(
+            path=str(folder / path),
+            rows=count,
+            day=str(day) if table in RECORD_TABLES else "",
+            first_load=first or "",
+            last_load=last or "",
+            absent=without,
+        )
+        for path, count, day, first, last, without in rows
     )
     return tuple(sorted(found, key=lambda file: file.path))
 
@@ -235,4 +255,5 @@ def _append(folder: Path, table: str, load_ids: Sequence[str], additions: Sequen
 def _statistics(addition: Addition) -> str:
     lowest = {"load_id": addition.first_load} if addition.first_load else {}
     highest = {"load_id": addition.last_load} if addition.first_load else {}
-    return json.dumps({"numRecords": addition.rows, "minValues": lowest, "maxValues": highest, "nullCount": {}})
+    nulls = dict.fromkeys(addition.absent, addition.rows)
+    return json.dumps({"numRecords": addition.rows, "minValues": lowest, "maxValues": highest, "nullCount": nulls})

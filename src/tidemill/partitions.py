@@ -80,7 +80,7 @@ def _bind_periods(build: Build, table: Table, periods: Sequence[str]) -> None:
     for kind in table.records:
         instant = BY_TABLE[kind].day_of
         where = "true" if build.settings.timezone == "UTC" else relations.in_days(instant, days)
-        relations.bind_records(build.connection, kind, build.lake.paths(kind, touched), where)
+        relations.bind_records(build.connection, kind, build.lake.of(kind, touched), where)
     _bind_tables(build, table, days)
 
 
@@ -104,7 +104,7 @@ def _bind_window(build: Build, table: Table, hours: int) -> None:
         instant = BY_TABLE[kind].day_of
         where = relations.in_window(instant, as_of=as_of, hours=table.stretch(hours))
         inside = relations.in_window(instant, as_of=as_of, hours=hours) if table.before else None
-        relations.bind_records(build.connection, kind, build.lake.paths(kind, days), where, inside)
+        relations.bind_records(build.connection, kind, build.lake.of(kind, days), where, inside)
     _bind_prices(build, table)
     _bind_known(build, table, clock.reporting_day(build.as_of, build.settings.timezone))
 

@@ -72,11 +72,11 @@ class Scope:
         return sorted(day for period in clock.periods(found, widest) for day in clock.days(period, widest))
 
     def _bind_records(self, kind: str, days: Sequence[str] | None) -> None:
-        paths, where = self.build.lake.paths(kind), "true"
+        files, where = self.build.lake.of(kind), "true"
         if days is not None:
             touched = {utc for day in days for utc in clock.lake_days(day, self.build.settings.timezone)}
-            paths, where = self.build.lake.paths(kind, touched), relations.in_days(BY_TABLE[kind].day_of, days)
-        relations.bind_records(self.build.connection, kind, paths, where)
+            files, where = self.build.lake.of(kind, touched), relations.in_days(BY_TABLE[kind].day_of, days)
+        relations.bind_records(self.build.connection, kind, files, where)
 
     def _bind_table(self, name: str, days: Sequence[str] | None) -> None:
         table = catalog.table(name)

@@ -130,8 +130,8 @@ def _bind_window(view: _View, filters: Filters) -> list[str]:
     for kind in view.table.records:
         where = cuts.between(kind, stretch.first, stretch.end)
         inside = cuts.between(kind, window.first, window.end) if view.table.before else None
-        paths = view.lake.paths(kind, days)
-        cuts.bind_records(view.connection, kind, paths, where, inside=inside, filters=filters)
+        files = view.lake.of(kind, days)
+        cuts.bind_records(view.connection, kind, files, where, inside=inside, filters=filters)
     _bind_prices(view, [view.table])
     return _percentiles(view, [view.table], days)
 
@@ -141,7 +141,7 @@ def _bind_known(view: _View, other: Table, last: str, filters: Filters) -> None:
     until = clock.lake_days(last, view.settings.timezone)[-1]
     for kind in other.records:
         days = [file.day for file in view.lake.of(kind) if file.day <= until]
-        cuts.bind_records(view.connection, kind, view.lake.paths(kind, days), cuts.on_days(kind, _FIRST_DAY, last))
+        cuts.bind_records(view.connection, kind, view.lake.of(kind, days), cuts.on_days(kind, _FIRST_DAY, last))
     _bind_prices(view, [other])
     cuts.keep(view.connection, other.name, other.select, view.parameters, filters)
 
@@ -154,7 +154,7 @@ def _bind_days(view: _View, filters: Filters) -> list[str]:
     days = clock.span(*map(date.fromisoformat, ends))
     tables = [*view.others, view.table]
     for kind in sorted({kind for table in tables for kind in table.records}):
-        cuts.bind_records(view.connection, kind, view.lake.paths(kind, days), cuts.on_days(kind, first, last))
+        cuts.bind_records(view.connection, kind, view.lake.of(kind, days), cuts.on_days(kind, first, last))
     _bind_prices(view, tables)
     notes = _percentiles(view, tables, days)
     for other in view.others:

@@ -34,11 +34,12 @@ def copy(connection: DuckDBPyConnection, load: Load, contract: Contract, given: 
     verdict = "CASE WHEN refusal IS NOT NULL THEN 'refused' WHEN day IS NULL THEN 'waiting' ELSE 'accepted' END"
     line = "" if _lean(load, contract) else ", line"
     by = "verdict, day" if load.large else "verdict"
+    load.absent[contract.table] = _absent(contract, given)
     checked = _checked(load, contract, given)
     if load.members:  # a refused one is looked up by its line of the bundle
         checked = told_apart(checked, "CASE WHEN s.refusal IS NULL THEN s.line - m.start ELSE s.line END")
     found = connection.execute(
-        f"COPY (SELECT {verdict} AS verdict, day, {_stored(load, contract)}{line} "
+        f"COPY (SELECT {verdict} AS verdict, day, {_stored(load, contract, given)}{line} "
         f"FROM ({checked})) TO {literal(load.folder / contract.table)} "
         f"({PARQUET}, PARTITION_BY ({by}), OVERWRITE_OR_IGNORE)"
     ).fetchall()
@@ -52,8 +53,9 @@ def copy_day(connection: DuckDBPyConnection, load: Load, contract: Contract, giv
     """
     target = load.folder / contract.table
     target.mkdir(exist_ok=True)
+    load.absent[contract.table] = _absent(contract, given)
     flat = target / f"{name}.parquet"
-    stored = _stored(load, contract, load_id="NULL")
+    stored = _stored(load, contract, given, load_id="NULL")
     connection.execute("SET preserve_insertion_order = false")
     try:
         connection.execute(
@@ -99,8 +101,14 @@ def _lean(load: Load, contract: Contract) -> bool:
     return load.fast and contract is not JOB
 
 
-def _stored(load: Load, contract: Contract, **of_refused: str) -> str:
+def _absent(contract: Contract, given: raw.Given) -> frozenset[str]:
+    """The columns that no staged record has a value in."""
+    return given.absent - contract_sql.always(contract)
+
+
+def _stored(load: Load, contract: Contract, given: raw.Given, **of_refused: str) -> str:
     """What is written of a record; of a refused one field and reason take the place of columns."""
+    absent = _absent(contract, given)
     text = {"attributes": "raw"} if _lean(load, contract) else {}
     refused = {"name": "refusal.field", "source": "refusal.reason"} | text | of_refused
     return ", ".join(
@@ -108,6 +116,7 @@ def _stored(load: Load, contract: Contract, **of_refused: str) -> str:
         if name in refused
         else identifier(name)
         for name in contract.stored
+        if name not in absent
     )
 
 

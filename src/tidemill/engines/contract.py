@@ -167,6 +167,11 @@ def _defaults(contract: Contract) -> dict[str, str]:
     return {"kind": "coalesce(kind, 'gauge')", "labels": "coalesce(v_labels, '{}')"}
 
 
+def always(contract: Contract) -> frozenset[str]:
+    """The columns that may have a value where a record gives none."""
+    return frozenset({"id", "name", contract.day_of, *_defaults(contract)})
+
+
 def derived_id(contract: Contract, source: str) -> str:
     """The id of a record that has none: `#` and the MD5 of its source and content; further copies count on."""
     members = ", ".join(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
     from duckdb.sqltypes import DuckDBPyType
 
+    from tidemill.lake import DataFile
+
     Filters = Mapping[str, object]
 
 
@@ -36,7 +38,7 @@ def on_days(kind: str, first: str, last: str) -> str:
 def bind_records(
     connection: DuckDBPyConnection,
     kind: str,
-    paths: Sequence[str],
+    files: Sequence[DataFile],
     where: str,
     *,
     inside: str | None = None,
@@ -48,7 +50,7 @@ def bind_records(
     With a second condition `inside`, `in_window` says whether they meet that one, too.
     """
     contract = BY_TABLE[kind]
-    rows = f"SELECT * FROM ({relations.stored(contract.stored, paths)}) WHERE {where}"
+    rows = f"SELECT * FROM ({relations.stored(contract.stored, files)}) WHERE {where}"
     states = relations.job_states(rows) if contract is JOB else rows
     select = f"SELECT * FROM ({states}) WHERE {_carries(filters or {})}"
     relations.bind(connection, kind, relations.flagged(select, inside) if inside else select)

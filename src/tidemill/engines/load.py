@@ -29,6 +29,7 @@ class Load:
     """One load on its way into the lake.
 
     `members` are the loads that a bundle carries, each with the line after which it begins; `carrier` is their bundle.
+    `absent` are the columns of each table that have no value in any of its staged records, and are left out.
     """
 
     source: Source
@@ -46,6 +47,7 @@ class Load:
     origin: str = ""
     members: Sequence[tuple[Load, int]] = ()
     carrier: Load | None = None
+    absent: dict[str, frozenset[str]] = field(default_factory=dict)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     lenient: bool = False
     readable: str = ""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from tidemill.engines.quoting import identifier, literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from duckdb import DuckDBPyConnection
 
@@ -274,7 +274,8 @@ def native_columns(contract: Contract, columns: Columns, *, timestamp: str | Non
     problem = f"CASE WHEN {record} <> {literal(contract.record)} THEN {literal(not_of(contract))} END"
     return Given(
         f"SELECT line, NULL::VARCHAR AS raw, {selected}, {attributes} AS attributes, {problem} AS problem, "
-        f"NULL::BIGINT AS raw_bytes FROM ({columns.select})"
+        f"NULL::BIGINT AS raw_bytes FROM ({columns.select})",
+        absent=_missing(contract, columns.types, timestamp),
     )
 
 
@@ -286,7 +287,17 @@ def formatted(contract: Contract, select: str, types: Mapping[str, str], *, time
         for name in (*contract.names, "attributes")
     )
     unknown = "NULL::VARCHAR AS problem, NULL::BIGINT AS raw_bytes"
-    return Given(f"SELECT line, NULL::VARCHAR AS raw, {selected}, {unknown} FROM ({select})")
+    return Given(
+        f"SELECT line, NULL::VARCHAR AS raw, {selected}, {unknown} FROM ({select})",
+        absent=_missing(contract, types, timestamp),
+    )
+
+
+def _missing(contract: Contract, there: Collection[str], timestamp: str | None) -> frozenset[str]:
+    """The columns that no record has, neither itself nor from the source; one that it must have is looked for."""
+    fixed = {contract.day_of} if timestamp is not None else set()
+    required = {column.name for column in contract.columns if column.required}
+    return frozenset(contract.names) - {*there, *fixed, *required}
 
 
 def default(contract: Contract, name: str, value: str, timestamp: str | None) -> str:

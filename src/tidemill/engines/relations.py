@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
+    from tidemill.lake import DataFile
+
 PERIOD_COLUMNS: Final = frozenset({"day", "week_start", "month_start"})
 
 _ENDED: Final = "('completed', 'failed', 'cancelled')"
@@ -29,12 +31,21 @@ def nothing(columns: Mapping[str, str]) -> str:
     )
 
 
-def stored(columns: Mapping[str, str], paths: Sequence[str]) -> str:
-    """The select of every row of a lake table in some files."""
-    if not paths:
+def stored(columns: Mapping[str, str], files: Sequence[DataFile]) -> str:
+    """The select of every row of a lake table in some files, whichever columns they leave out."""
+    if not files:
         return nothing(columns)
-    names = ", ".join(identifier(name) for name in columns)
-    return f"SELECT {names} FROM read_parquet({literals(paths)}, hive_partitioning=false)"
+    alike: dict[frozenset[str], list[str]] = {}
+    for file in files:
+        alike.setdefault(file.absent.intersection(columns), []).append(file.path)
+    return " UNION ALL ".join(_stored(columns, absent, paths) for absent, paths in alike.items())
+
+
+def _stored(columns: Mapping[str, str], absent: frozenset[str], paths: Sequence[str]) -> str:
+    values = (
+        f"NULL::{kind} AS {identifier(name)}" if name in absent else identifier(name) for name, kind in columns.items()
+    )
+    return f"SELECT {', '.join(values)} FROM read_parquet({literals(paths)}, hive_partitioning=false)"
 
 
 def published(paths: Iterable[str]) -> str:
@@ -68,14 +79,14 @@ def job_states(observations: str) -> str:
 
 
 def bind_records(
-    connection: DuckDBPyConnection, table: str, paths: Sequence[str], where: str, inside: str | None = None
+    connection: DuckDBPyConnection, table: str, files: Sequence[DataFile], where: str, inside: str | None = None
 ) -> None:
     """Bind jobs, events or metrics as the records of some files that meet a condition.
 
     With a second condition `inside` they have a column `in_window` that says whether they meet that one, too.
     """
     contract = BY_TABLE[table]
-    rows = stored(contract.stored, paths)
+    rows = stored(contract.stored, files)
     select = f"SELECT * FROM ({rows}) WHERE {where}"
     select = job_states(select) if contract is JOB else select
     bind(connection, table, flagged(select, inside) if inside else select)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tidemill.engines import relations
 from tidemill.engines.checking import PARQUET
 from tidemill.engines.contract import derived_id
 from tidemill.engines.quoting import identifier, literal, literals
@@ -15,11 +16,12 @@ from tidemill.engines.relations import nothing
 from tidemill.records import JOB
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from duckdb import DuckDBPyConnection
 
+    from tidemill.lake import DataFile
     from tidemill.records import Contract
 
 
@@ -39,24 +41,20 @@ def take_turns(connection: DuckDBPyConnection, load_ids: Sequence[str]) -> None:
     )
 
 
-def candidates(paths: Sequence[str], day: str | None = None) -> str:
+def candidates(contract: Contract, paths: Sequence[str], day: str | None = None) -> str:
     """The select over staged files: their columns, their day, which row of which file each is, and the load's turn."""
     constant = f", {literal(day)}::DATE AS day" if day else ""
     return (
-        f"SELECT *, file_row_number AS row{constant} "
+        f"SELECT * FROM ({nothing(contract.stored)}) UNION ALL BY NAME SELECT *, file_row_number AS row{constant} "
         f"FROM read_parquet({literals(paths)}, union_by_name=true, filename=true, file_row_number=true, "
         "hive_partitioning=false) JOIN turns USING (load_id)"
     )
 
 
-def stored(contract: Contract, paths: Sequence[str], source: str) -> str:
+def stored(contract: Contract, files: Sequence[DataFile], source: str) -> str:
     """The select over the lake's records of one source in some files, with their day; none when there are no files."""
-    columns = ", ".join(identifier(name) for name in contract.stored)
     day = f"CAST(make_timestamp(epoch_us({contract.day_of})) AS DATE) AS day"
-    if not paths:
-        return nothing({**contract.stored, "day": "DATE"})
-    rows = f"read_parquet({literals(paths)}, hive_partitioning=false)"
-    return f"SELECT {columns}, {day} FROM {rows} WHERE source = {literal(source)}"
+    return f"SELECT *, {day} FROM ({relations.stored(contract.stored, files)}) WHERE source = {literal(source)}"
 
 
 def repeated(connection: DuckDBPyConnection, staged: str, known: str) -> int:
@@ -154,9 +152,9 @@ def judge(connection: DuckDBPyConnection) -> None:
     )
 
 
-def chosen(contract: Contract, staged: str) -> str:
-    """The select of the staged rows that are accepted, with their day and their final ids."""
-    columns = ", ".join("coalesce(j.id, s.id) AS id" if n == "id" else f"s.{identifier(n)}" for n in contract.stored)
+def chosen(names: Iterable[str], staged: str) -> str:
+    """The select of some columns of the staged rows that are accepted, with their day and their final ids."""
+    columns = ", ".join("coalesce(j.id, s.id) AS id" if n == "id" else f"s.{identifier(n)}" for n in names)
     return (
         f"SELECT {columns}, s.day FROM ({staged}) s LEFT JOIN judged j ON j.filename = s.filename AND j.row = s.row "
         "WHERE coalesce(j.verdict, 'accepted') = 'accepted'"

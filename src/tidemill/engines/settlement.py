@@ -15,7 +15,7 @@ from tidemill.lake import Addition, name_file, schema
 from tidemill.records import CONTRACTS, EVENT, JOB, METRIC, QUARANTINE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from duckdb import DuckDBPyConnection
 
@@ -81,13 +81,14 @@ def _settle_group(
 ) -> list[Addition]:
     """Settle the staged rows of one day, or of all; where nothing is doubtful they are taken as they were staged."""
     source = loads[0].source.name
+    absent = _absent(loads, contract)
     heads = [str(load.heads) for load in loads if load.heads.exists()]
-    rows = sql.candidates(paths, day)
+    rows = sql.candidates(contract, paths, day)
     days = [day] if day else sql.days(connection, rows)
-    known = sql.stored(contract, lake.paths(contract.table, days), source)
+    known = sql.stored(contract, lake.of(contract.table, days), source)
     doubts = sql.repeated(connection, rows, known) or heads
     if day and loads[0].fast and not doubts:
-        return additions(connection, contract.table, dict.fromkeys(paths, day))
+        return additions(connection, contract.table, dict.fromkeys(paths, day), absent)
     sql.forget(connection)
     if doubts:
         sql.examine(connection, contract, source, rows, heads)
@@ -97,7 +98,8 @@ def _settle_group(
         sql.judge(connection)
         _drop(connection, contract)
     target = folder / contract.table / (day or "all")
-    return additions(connection, contract.table, sql.write_days(connection, sql.chosen(contract, rows), target))
+    kept = [name for name in contract.stored if name not in absent]
+    return additions(connection, contract.table, sql.write_days(connection, sql.chosen(kept, rows), target), absent)
 
 
 def _drop(connection: DuckDBPyConnection, contract: Contract) -> None:
@@ -115,9 +117,9 @@ def _settle_jobs(connection: DuckDBPyConnection, lake: Snapshot, loads: Sequence
     paths = [str(path) for load in held for verdict in ("accepted", "waiting") for path in load.staged(JOB, verdict)]
     if not paths:
         return []
-    rows = sql.candidates(paths)
-    everywhere = lake.paths(JOB.table)
-    sql.settle_jobs(connection, rows, sql.birthdays(everywhere), sql.stored(JOB, everywhere, loads[0].source.name))
+    rows = sql.candidates(JOB, paths)
+    known = sql.stored(JOB, lake.of(JOB.table), loads[0].source.name)
+    sql.settle_jobs(connection, rows, sql.birthdays(lake.paths(JOB.table)), known)
     connection.execute(
         "INSERT INTO dropped SELECT load_id, verdict, count(*) FROM settled WHERE verdict = 'duplicate' GROUP BY ALL"
     )
@@ -125,17 +127,37 @@ def _settle_jobs(connection: DuckDBPyConnection, lake: Snapshot, loads: Sequence
         """INSERT INTO late_refusals SELECT load_id, line, 'job', 'created_at', verdict FROM settled
         WHERE verdict IN ('unknown job', 'created_at changed')"""
     )
-    accepted = f"SELECT {', '.join(JOB.stored)}, day FROM settled WHERE verdict = 'accepted'"
-    return additions(connection, JOB.table, sql.write_days(connection, accepted, folder / JOB.table))
+    absent = _absent(held, JOB)
+    kept = ", ".join(name for name in JOB.stored if name not in absent)
+    accepted = f"SELECT {kept}, day FROM settled WHERE verdict = 'accepted'"
+    return additions(connection, JOB.table, sql.write_days(connection, accepted, folder / JOB.table), absent)
 
 
-def additions(connection: DuckDBPyConnection, table: str, days: Mapping[str, str]) -> list[Addition]:
+def _absent(loads: Sequence[Load], contract: Contract) -> frozenset[str]:
+    """The columns that have no value in any record of some loads."""
+    staged = [load.absent[contract.table] for load in carriers(loads) if contract.table in load.absent]
+    return frozenset.intersection(*staged) if staged else frozenset()
+
+
+def additions(
+    connection: DuckDBPyConnection, table: str, days: Mapping[str, str], absent: Iterable[str] = ()
+) -> list[Addition]:
     """Written files, each with its day, as additions to a table of the lake; those without rows are none."""
     found = []
     for path, count, first, last in sql.load_bounds(connection, list(days)):
         day = days[path]
         found.append(
-            Addition(table, path, name_file(day), Path(path).stat().st_size, count, day, first or "", last or "")
+            Addition(
+                table=table,
+                staged=path,
+                path=name_file(day),
+                size=Path(path).stat().st_size,
+                rows=count,
+                day=day,
+                first_load=first or "",
+                last_load=last or "",
+                absent=sorted(absent),
+            )
         )
     return found
 

@@ -87,7 +87,7 @@ def _rows(records: Snapshot, table: str, columns: Mapping[str, str]) -> str:
         held = relations.held(*(records.paths(name) for name in (table, "released", "loads")))
         if held:
             return f"SELECT {', '.join(columns)} FROM ({held})"
-    return relations.stored(columns, records.paths(table))
+    return relations.stored(columns, records.of(table))
 
 
 def _comment(database: duckdb.DuckDBPyConnection, name: str) -> None:
