@@ -119,6 +119,7 @@ def test_a_window_that_the_table_holds_is_those_rows(tmp_path: Path) -> None:
         ({"window": "80h"}, [("u1", 51.25, 80), ("u3", 100.0, 80)]),
         ({"window": "1h", "operator": "<", "limit": 1000}, []),
         ({"window": "72h", "where": {"user_id": "u3"}, "limit": 5}, [("u3", 10.0, 72)]),
+        ({"window": "24h", "where": {"window_hours": 168}, "limit": 5}, []),
         ({"table": "activity_daily", "window": "3d", "limit": 1}, [(None, 111.25, 72)]),
         ({"table": "activity_daily", "window": "4d", "limit": 1}, [(None, 90.0, 96), (None, 111.25, 96)]),
         ({"table": "sessions", "window": "24h", "limit": 60}, []),
@@ -387,6 +388,17 @@ def test_a_threshold_that_is_none_is_named_before_anything_is_built(
     said = tm("build", at=mill)
     assert (said.code, said.fault) == (2, str(raised.value))
     assert tm("status", at=mill).code == 0
+
+
+def test_a_variable_that_makes_it_none_is_named(tmp_path: Path) -> None:
+    """Not the file, whose own value is good; and a good variable is evaluated."""
+    mill = home(tmp_path, *SPENT, settings=threshold())
+    said = tm("build", at=mill, environment={"TIDEMILL_THRESHOLDS__COSTLY__COLUMN": "user_id"})
+    assert said.code == 2
+    assert said.fault.startswith("TIDEMILL_THRESHOLDS__COSTLY__COLUMN: thresholds.costly.column: user_id is VARCHAR")
+    limit = {"TIDEMILL_THRESHOLDS__COSTLY__LIMIT": "49.5"}
+    assert tm("build", "user_usage", "--as-of", AS_OF, at=mill, environment=limit).code == 0
+    assert users(mill) == ["u1", "u2"]
 
 
 @pytest.mark.parametrize("table", ["user_usage", "sessions"])

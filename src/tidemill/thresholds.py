@@ -25,8 +25,7 @@ from tidemill.windows import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-    import pyarrow as pa
+    from pathlib import Path
 
     from tidemill.build import Build
     from tidemill.catalog import Table
@@ -117,26 +116,22 @@ def _gone(build: Build) -> set[str]:
     return build.before.thresholds.keys() - build.settings.thresholds.keys()
 
 
-def _found(build: Build, threshold: Threshold) -> pa.Table:
-    table = catalog.table(threshold.table)
+def _found(build: Build, threshold: Threshold) -> Path:
+    """A file of what breaches a threshold: it goes from one connection to another, and may be large."""
+    table, file = catalog.table(threshold.table), build.folder / "breaches.parquet"
     if threshold.hours and threshold.hours not in table.windows:
-        return _found_over(build, threshold, table)
-    name, where = frozenset({table.name}), dict[str, object](threshold.where)
-    if threshold.hours:
-        where["window_hours"] = threshold.hours
+        asked = Asked(since=threshold.window, as_of=build.as_of)
+        with show.over(build.home, build.settings, table, asked, {}, records=build.lake) as (rows, _):
+            breaches.find(file, cuts.equal(rows, threshold.where), threshold, _key(table), build.as_of)
+        return file
+    name, window = frozenset({table.name}), {"window_hours": threshold.hours} if threshold.hours else {}
     Scope(build, None, {}).bind(name)
     try:
-        rows = cuts.equal(build.connection.view(table.name), where)
-        return breaches.find(rows, threshold, _key(table), build.as_of)
+        rows = cuts.equal(cuts.equal(build.connection.view(table.name), window), threshold.where)
+        breaches.find(file, rows, threshold, _key(table), build.as_of)
     finally:
         relations.unbind(build.connection, name)
-
-
-def _found_over(build: Build, threshold: Threshold, table: Table) -> pa.Table:
-    """Over a window that no table holds: of the records that the build is over."""
-    asked = Asked(since=threshold.window, as_of=build.as_of)
-    with show.over(build.home, build.settings, table, asked, {}, records=build.lake) as (rows, _):
-        return breaches.find(cuts.equal(rows, threshold.where), threshold, _key(table), build.as_of)
+    return file
 
 
 def _key(table: Table) -> list[str]:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    import pyarrow as pa
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
     from tidemill.limits import Threshold
@@ -39,8 +38,8 @@ def begin(connection: DuckDBPyConnection, ever: Sequence[Path], standing: Sequen
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {rows}")
 
 
-def find(relation: DuckDBPyRelation, threshold: Threshold, key: Iterable[str], at: datetime) -> pa.Table:
-    """The rows of a relation that breach a threshold, as the columns of threshold_breaches; NULL breaches nothing.
+def find(file: Path, relation: DuckDBPyRelation, threshold: Threshold, key: Iterable[str], at: datetime) -> None:
+    """Write the rows of a relation that breach a threshold, as those of threshold_breaches; NULL breaches nothing.
 
     Raises:
         duckdb.Error: the relation's select cannot be run.
@@ -57,13 +56,12 @@ def find(relation: DuckDBPyRelation, threshold: Threshold, key: Iterable[str], a
         "window_hours": hours,
     }
     columns = ", ".join(f"CAST({made[name]} AS {kind}) AS {name}" for name, kind in _types().items())
-    found: pa.Table = relation.filter(f"{value} {threshold.operator} {limit}").project(columns).to_arrow_table()
-    return found
+    relation.filter(f"{value} {threshold.operator} {limit}").project(columns).write_parquet(str(file))
 
 
-def add(connection: DuckDBPyConnection, found: pa.Table) -> None:
+def add(connection: DuckDBPyConnection, file: Path) -> None:
     """Add to what was found."""
-    connection.from_arrow(found).insert_into("breaches_now")
+    connection.execute(f"INSERT INTO breaches_now {relations.published([str(file)])}")
 
 
 def settle(connection: DuckDBPyConnection, evaluated: Iterable[str], dropped: Iterable[str]) -> None:
