@@ -653,18 +653,7 @@ def test_a_column_without_a_value_is_left_out_of_the_file(home: Lake) -> None:
     home.ingest(home.write("b.jsonl", event(id="b", duration_ms=1.5, text="why?")), record="event")
     home.ingest(home.put("c.csv", "id,timestamp,type,model\nc,2026-02-10T12:00:00Z,question,m\n"), record="event")
     columns = [pq.read_schema(path).names for path in home.mill.home.lake.glob("events/*/*.parquet")]
-    always = {
-        "id",
-        "timestamp",
-        "type",
-        "name",
-        "success",
-        "ttft_ms",
-        "total_tokens",
-        "source",
-        "load_id",
-        "attributes",
-    }
+    always = {"id", "timestamp", "type", "name", "success", "ttft_ms", "total_tokens", *dict(PROVENANCE)}
     assert {frozenset({*names} - always) for names in columns} == {
         frozenset({"user_id"}),
         frozenset({"duration_ms", "text"}),

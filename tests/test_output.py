@@ -145,7 +145,7 @@ def test_no_rows_are_a_result_too(mill: Tidemill, form: str) -> None:
     [
         (("show", "activity_daily"), None, 2),
         (("tables",), ["table", "family", "grain", "partition", "description"], len(catalog.tables())),
-        (("status",), ["table", "partitions", "stale", "why", "rows", "built_at"], len(catalog.tables())),
+        (("status",), ["table", "partitions", "stale", "why", "rows", "built_at", "breaches"], len(catalog.tables())),
     ],
     ids=["show", "tables", "status"],
 )

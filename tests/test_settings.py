@@ -4,7 +4,7 @@ import json
 import re
 import zoneinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -12,8 +12,12 @@ from tests.homes import event, tm
 from tidemill import Tidemill
 from tidemill.engines import duckdb as engine
 from tidemill.errors import SettingsError
+from tidemill.example import EXAMPLE
 from tidemill.home import Home
-from tidemill.settings import EXAMPLE, Functions, Knowledge, Settings, Snapshots, Source, Windows, expanded, load
+from tidemill.limits import Threshold
+from tidemill.settings import Functions, Knowledge, Settings, Snapshots, Source, Windows, expanded, load
+
+THRESHOLD: Final = '[thresholds.a]\ntable = "user_usage"\ncolumn = "cost_usd"\noperator = ">"\n'
 
 
 def settings_of(folder: Path, text: str | bytes) -> Settings:
@@ -48,14 +52,24 @@ def test_the_text_of_init_names_every_setting_with_its_default(tmp_path: Path) -
     lines = [re.sub(r"^# (?=\[|\w+ = )", "", line) for line in EXAMPLE.splitlines()]
     found = settings_of(tmp_path, "\n".join(lines))
     app = found.sources["app"]
-    assert found.model_dump(exclude={"sources", "memory_limit", "threads"}) == Settings().model_dump(
-        exclude={"sources", "memory_limit", "threads"}
-    )
+    no_default = {"sources", "thresholds", "memory_limit", "threads"}
+    assert found.model_dump(exclude=no_default) == Settings().model_dump(exclude=no_default)
     assert (found.memory_limit, found.threads) == ("8GB", 2)
     assert app == Source(name="app", path=["raw/*.jsonl"], record="event", timestamp="2026-01-01", id_prefix="app-")
-    for model in (Settings, Windows, Snapshots, Functions, Knowledge, Source):
+    assert found.thresholds == {
+        "costly_user": Threshold(
+            name="costly_user",
+            table="user_usage",
+            column="cost_usd",
+            operator=">",
+            limit=50,
+            window="24h",
+            where={"user_id": "u1"},
+        )
+    }
+    for model in (Settings, Windows, Snapshots, Functions, Knowledge, Source, Threshold):
         for name in model.model_fields.keys() - {"name"}:
-            assert re.search(rf"^# (\[{name}(\.app)?\]|{name} = )", EXAMPLE, re.MULTILINE), name
+            assert re.search(rf"^# (\[{name}(\.\w+)?\]|{name} = )", EXAMPLE, re.MULTILINE), name
 
 
 def test_the_default_memory_is_what_the_text_of_init_says() -> None:
@@ -105,6 +119,26 @@ def test_the_default_memory_is_what_the_text_of_init_says() -> None:
         ("[sources.a]\npath = []", "sources.a.path: "),
         ('[sources.a]\npath = "x"\nrecord = "events"', "sources.a.record: Input should be 'job', 'event' or 'metric'"),
         ('sources.a = "x.jsonl"', "sources.a: "),
+        (
+            f"{THRESHOLD}limt = 3",
+            'there is no setting "limt"; did you mean "limit"? (at thresholds.a.limt)',
+        ),
+        (f"{THRESHOLD}limit = inf", "thresholds.a.limit: Input should be a finite number"),
+        (f"{THRESHOLD}limit = true", "thresholds.a.limit: a limit is a number, not true"),
+        (f'{THRESHOLD}limit = "much"', "thresholds.a.limit: Input should be a valid number"),
+        (THRESHOLD, "thresholds.a.limit: Field required"),
+        (
+            THRESHOLD.replace('">"', '"=>"') + "limit = 3",
+            "thresholds.a.operator: Input should be '>', '>=', '<', '<=', '=' or '!='",
+        ),
+        (
+            f'{THRESHOLD}limit = 3\nwindow = "1w"',
+            "thresholds.a.window: a window is a number of hours or days, like 24h or 7d; not 1w",
+        ),
+        (
+            f'{THRESHOLD}limit = 3\nwhere = {{ user_id = ["u1", "u2"] }}',
+            "thresholds.a.where.user_id: a column equals one text, number, time or truth value; not ['u1', 'u2']",
+        ),
         ("timezone = ", "is not TOML: "),
         ("a = 1\na = 2", "is not TOML: "),
         (b"timezone = '\xff'", "is not TOML: "),
@@ -170,6 +204,38 @@ def test_the_environment_wins(
     found = settings_of(tmp_path, 'timezone = "Europe/Berlin"\nmemory_limit = "1GB"\n[windows]\nrefresh_minutes = 7')
     assert getattr(found, key) == value
     assert found.memory_limit == "1GB"
+
+
+def test_the_environment_may_change_one_value_of_a_threshold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its limit, or a column that it looks at."""
+    monkeypatch.setenv("TIDEMILL_THRESHOLDS__A__LIMIT", "60.5")
+    monkeypatch.setenv("TIDEMILL_THRESHOLDS__A__WHERE__USER_ID", "u2")
+    found = settings_of(tmp_path, f"{THRESHOLD}limit = 50").thresholds["a"]
+    assert (found.name, found.limit, found.where) == ("a", 60.5, {"user_id": "u2"})
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("above", ">"), ("at least", ">="), ("below", "<"), ("at most", "<="), *((one, one) for one in ("=", "!=", "<"))],
+)
+def test_operators_are_signs_or_words(tmp_path: Path, given: str, meant: str) -> None:
+    """The four orders have a word each."""
+    found = settings_of(tmp_path, THRESHOLD.replace('">"', f'"{given}"') + "limit = 1")
+    assert found.thresholds["a"].operator == meant
+
+
+def test_what_a_column_must_equal_is_kept_as_text(tmp_path: Path) -> None:
+    """As TOML writes numbers, truth values, dates and times."""
+    where = "{ a = 1, b = true, c = 2026-02-10, d = 2026-02-10T10:00:00Z, e = 0.5, f = 'x' }"
+    found = settings_of(tmp_path, f"{THRESHOLD}limit = 1\nwhere = {where}").thresholds["a"].where
+    assert found == {
+        "a": "1",
+        "b": "true",
+        "c": "2026-02-10",
+        "d": "2026-02-10 10:00:00+00:00",
+        "e": "0.5",
+        "f": "x",
+    }
 
 
 def test_the_environment_may_change_one_value_of_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from tidemill import catalog, checks, lake, partitions, publish, stale, verify, windows
+from tidemill import catalog, checks, lake, partitions, publish, stale, thresholds, verify, windows
 from tidemill.clock import PERIODS
 from tidemill.engines import duckdb as engine
 from tidemill.engines import faults, relations
@@ -49,7 +49,7 @@ class Build:
     """A build that is going on: what the lake holds, what is published, and what has been built so far.
 
     `fresh` are the tables that were looked at and are as the lake is now, `failed` those that could not be built,
-    `waiting` those that read such a table: both stay as they were published.
+    `waiting` those that read such a table: both stay as they were published. `thresholds` are as evaluated last.
     """
 
     home: Home
@@ -68,14 +68,16 @@ class Build:
     fresh: set[str] = field(default_factory=set)
     failed: dict[str, TableError] = field(default_factory=dict)
     waiting: list[str] = field(default_factory=list)
+    thresholds: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def changed(self) -> bool:
-        """Whether there is something to publish: a table, or what readers see of the lake."""
+        """Whether there is something to publish: a table, what readers see of the lake, or other thresholds."""
         return (
             self.states != self.before.tables
             or publish.lake_digest(self.lake) != self.before.lake_digest
             or str(self.home.path) != self.before.home
+            or thresholds.redefined(self)
         )
 
     def known(self, table: str) -> Mapping[str, dict[str, Any]]:
@@ -108,9 +110,10 @@ def begin(
     """Start a build: it holds the tables alone, over the lake as it is now; `as_of` may be `latest`.
 
     Raises:
-        UsageError: `as_of` is no time, or the home cannot be written.
+        UsageError: `as_of` is no time, the home cannot be written, or a threshold is none.
         LockTimeoutError: another build holds the tables.
     """
+    thresholds.check(home, settings)
     with home.lock("tables"):
         publish.mend(home)
         folder = home.tables / f"{publish.UNFINISHED}{uuid.uuid4().hex}"
@@ -152,6 +155,7 @@ def _over(
             full=full,
             records=stale.records(connection, now, before),
             states=_standing(before),
+            thresholds=dict(before.thresholds),
         )
 
 
@@ -239,7 +243,8 @@ def run(
 ) -> list[Built]:
     """Build what is stale of all tables, or of some and what they read, check it, and publish it all at once.
 
-    `progress` is called with each table that is built, `say` with a line for each that fails and for what checks find.
+    `progress` is called with each table that is built, `say` with a line for each that fails, for what checks find
+    and for each new breach of a threshold.
 
     Raises:
         BuildError: some tables could not be built; the others are published.
@@ -264,11 +269,19 @@ def run(
 
 
 def finish(build: Build, *, despite: Sequence[str] = (), say: Callable[[str], None] | None = None) -> str | None:
-    """Check and publish what was built, if anything changed; returns the snapshot's id.
+    """Check what was built, evaluate the thresholds, and publish it, if anything changed; returns the snapshot's id.
+
+    `say` is called with a line for what checks find that is no reason to stop, and for each new breach.
 
     Raises:
         CheckError: a check failed that is not in `despite`; nothing is published.
     """
     if not build.changed:
         return None
-    return publish.publish(build, despite=verify.approve(build, despite=despite, say=say))
+    waived = verify.approve(build, despite=despite, say=say)
+    breached = thresholds.evaluate(build)
+    published = publish.publish(build, despite=waived)
+    if say:
+        for line in breached:
+            say(line)
+    return published

@@ -8,7 +8,7 @@ from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Final
 
-from tidemill.clock import PERIODS
+from tidemill.clock import PERIODS, hours
 from tidemill.errors import TableError, UsageError
 from tidemill.own import OWN
 from tidemill.records import CONTRACTS
@@ -28,7 +28,6 @@ _COLUMN_OF: Final = {"week": "week_start", "month": "month_start"}
 
 _HEADER = re.compile(r"^--\s*(grain|key|partition|sort|windows|before):\s*(.+?)\s*$", re.MULTILINE)
 _COMMA = re.compile(r",(?![^(]*\))")
-_WINDOW = re.compile(r"[1-9]\d*[hd]")
 _COMMENT = re.compile(r"--[^\n]*")
 _NAME: Final = r"[A-Za-z_][\w.]*"
 _READS = re.compile(
@@ -191,6 +190,7 @@ def _key(header: Mapping[str, str], partition: str) -> tuple[str, ...]:
 
 
 def _hours(path: Path, window: str) -> int:
-    if not _WINDOW.fullmatch(window):
+    found = hours(window)
+    if found is None:
         raise TableError(f"{path}: a window is a number of hours or days like 24h or 7d, not {window}")
-    return int(window[:-1]) * {"h": 1, "d": 24}[window[-1]]
+    return found

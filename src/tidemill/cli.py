@@ -80,7 +80,7 @@ def _mill(context: typer.Context) -> Tidemill:
 def init(context: typer.Context) -> None:
     """Write a tidemill.toml that explains itself."""
     from tidemill.errors import UsageError
-    from tidemill.settings import EXAMPLE
+    from tidemill.example import EXAMPLE
 
     home = _mill(context).home
     if home.settings_file.exists():
@@ -277,10 +277,11 @@ def tables(
 
 @app.command()
 def status(context: typer.Context, form: FormatOption = None, output: OutputOption = None) -> None:
-    """Say what is fresh and what is stale."""
+    """Say what is fresh, what is stale, and which thresholds are breached."""
     from tidemill import results
 
-    results.status(_mill(context).status(), form, output)
+    mill = _mill(context)
+    results.status(mill.status(), mill.breaches(), form, output)
 
 
 @app.command()

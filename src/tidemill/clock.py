@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,13 @@ PERIODS: Final = ("day", "week", "month")
 """What reporting days add up to; each period is named by its first day."""
 _BEYOND: Final = {"day": timedelta(days=1), "week": timedelta(days=7), "month": timedelta(days=31)}
 """From a period's first day into the next one."""
+_SPAN: Final = re.compile(r"([1-9]\d{0,8})([hd])")
+
+
+def hours(span: str) -> int | None:
+    """How many hours a span like 36h or 7d has; None of what is no span."""
+    found = _SPAN.fullmatch(span)
+    return int(found[1]) * {"h": 1, "d": 24}[found[2]] if found else None
 
 
 def reporting_days(lake_days: Iterable[str], timezone: str) -> list[str]:

@@ -57,4 +57,19 @@ TABLE_COLUMNS: Final = OwnTable(
     },
 )
 
-OWN: Final = {table.name: table for table in (BUILDS, TABLE_COLUMNS)}
+THRESHOLD_BREACHES: Final = OwnTable(
+    "threshold_breaches",
+    "Every row that breached a threshold of the settings: one for as long as it lasts, another when it comes back.",
+    ("breached_at", "threshold", "table_name", "key", "window_hours"),
+    {
+        "breached_at": Column("TIMESTAMP WITH TIME ZONE", "the moment (as_of) of the build that saw it first"),
+        "threshold": Column("VARCHAR", "the threshold's name"),
+        "table_name": Column("VARCHAR", "the table that the row is of"),
+        "key": Column("VARCHAR", "the row's key as a JSON object, without window_hours and as_of"),
+        "value_found": Column("DOUBLE", "what the column was then"),
+        "limit_value": Column("DOUBLE", "the threshold's limit"),
+        "window_hours": Column("BIGINT", "the hours of the window that it was found in; NULL if in none"),
+    },
+)
+
+OWN: Final = {table.name: table for table in (BUILDS, TABLE_COLUMNS, THRESHOLD_BREACHES)}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tidemill import catalog, publish, scope, stale, verify
 from tidemill.build import look
+from tidemill.engines import breaches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,10 @@ class Step:
 
 @dataclass(frozen=True)
 class TableStatus:
-    """A table as it stands: partitions, how many of them are stale and why, rows, and when it was last built."""
+    """A table as it stands: partitions, how many of them are stale and why, rows, and when it was last built.
+
+    `breaches` counts its rows that are beyond a threshold.
+    """
 
     table: str
     partitions: int
@@ -37,6 +41,7 @@ class TableStatus:
     why: str
     rows: int
     built_at: str
+    breaches: int = 0
 
 
 def plan(
@@ -67,15 +72,21 @@ def _steps(build: Build, table: catalog.Table) -> list[Step]:
 
 def status(home: Home, settings: Settings, names: Sequence[str] = ()) -> list[TableStatus]:
     """What is fresh and what is stale, a row a table: of all, or of some and what they read."""
-    published = publish.current(home).tables
+    manifest = publish.current(home)
     steps = plan(home, settings, names=names)
+    breached = breaches.counted(manifest.breaches) if manifest.breaches else {}
     return [
-        _status(name, published.get(name, publish.TableState()), [step for step in steps if step.table == name])
+        _status(
+            name,
+            manifest.tables.get(name, publish.TableState()),
+            [step for step in steps if step.table == name],
+            breached.get(name, 0),
+        )
         for name in catalog.with_inputs(names)
     ]
 
 
-def _status(name: str, state: publish.TableState, steps: Sequence[Step]) -> TableStatus:
+def _status(name: str, state: publish.TableState, steps: Sequence[Step], breached: int) -> TableStatus:
     partitions = state.partitions.values()
     return TableStatus(
         table=name,
@@ -84,6 +95,7 @@ def _status(name: str, state: publish.TableState, steps: Sequence[Step]) -> Tabl
         why=", ".join(sorted({step.why for step in steps})),
         rows=sum(int(partition["rows"]) for partition in partitions),
         built_at=max((str(partition["built_at"]) for partition in partitions), default=""),
+        breaches=breached,
     )
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tidemill import lake
-from tidemill.engines import snapshot
+from tidemill.engines import breaches, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ class TableState:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What one snapshot holds, and what it was made of."""
+    """What one snapshot holds, and what it was made of; `thresholds` are the definitions that were evaluated last."""
 
     folder: Path = Path()
     id: str = ""
@@ -56,6 +56,13 @@ class Manifest:
     despite: list[str] = field(default_factory=list)
     lake: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
     tables: dict[str, TableState] = field(default_factory=dict)
+    thresholds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    open_breaches: str = ""
+
+    @property
+    def breaches(self) -> Path | None:
+        """The file of the breaches that were open when it was published; none of an older version's snapshot."""
+        return self.folder / self.open_breaches if self.open_breaches else None
 
 
 def digest(value: object) -> str:
@@ -92,8 +99,9 @@ def publish(build: Build, *, despite: Sequence[str] = ()) -> str:
         for file in state.files.values():
             (folder / table / file).hardlink_to(build.file(table, file))
     snapshot.write_builds(build.connection, folder, build.states)
+    open_breaches = breaches.write(build.connection, folder)
     snapshot.write_catalog(folder, build.lake)
-    _write_manifest(build, folder, name, now, despite)
+    _write_manifest(build, folder, name, now, despite, open_breaches=open_breaches)
     _swap(home, folder)
     _prune(home, build.settings.snapshots.keep)
     return name
@@ -111,7 +119,9 @@ def _record(build: Build, despite: Sequence[str]) -> None:
                 made["despite"] = ", ".join(despite) or None
 
 
-def _write_manifest(build: Build, folder: Path, name: str, now: datetime, despite: Sequence[str]) -> None:
+def _write_manifest(
+    build: Build, folder: Path, name: str, now: datetime, despite: Sequence[str], *, open_breaches: str
+) -> None:
     values = {
         "id": name,
         "home": str(build.home.path),
@@ -121,6 +131,8 @@ def _write_manifest(build: Build, folder: Path, name: str, now: datetime, despit
         "despite": list(despite),
         "lake": build.records,
         "tables": {table: {"partitions": s.partitions, "files": s.files} for table, s in build.states.items()},
+        "thresholds": build.thresholds,
+        "open_breaches": open_breaches,
     }
     (folder / MANIFEST).write_text(json.dumps(values))
 

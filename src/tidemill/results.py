@@ -63,8 +63,8 @@ def tables(form: Format | None, output: Path | None) -> None:
     write(export.rows(columns, rows), form, output)
 
 
-def status(found: Sequence[TableStatus], form: Format | None, output: Path | None) -> None:
-    """How each table stands."""
+def status(found: Sequence[TableStatus], breaches: Sequence[str], form: Format | None, output: Path | None) -> None:
+    """How each table stands, and which breaches of thresholds are open."""
     columns = {
         "table": "VARCHAR",
         "partitions": "BIGINT",
@@ -72,9 +72,12 @@ def status(found: Sequence[TableStatus], form: Format | None, output: Path | Non
         "why": "VARCHAR",
         "rows": "BIGINT",
         "built_at": "TIMESTAMP WITH TIME ZONE",
+        "breaches": "BIGINT",
     }
-    rows = [[s.table, s.partitions, s.stale, s.why or None, s.rows, s.built_at or None] for s in found]
+    rows = [[s.table, s.partitions, s.stale, s.why or None, s.rows, s.built_at or None, s.breaches] for s in found]
     write(export.rows(columns, rows), form, output)
+    for line in breaches:
+        note(f"tidemill: {line}")
 
 
 def checks(found: Sequence[Outcome], form: Format | None, output: Path | None) -> None:

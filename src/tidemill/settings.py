@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tidemill.errors import SettingsError, UsageError
+from tidemill.limits import Threshold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -147,6 +148,7 @@ class Settings(BaseSettings):
     snapshots: Snapshots = Snapshots()
     functions: Functions = Functions()
     knowledge: Knowledge = Knowledge()
+    thresholds: dict[str, Threshold] = {}
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -182,19 +184,21 @@ def load(home: Home) -> Settings:
         settings = Settings(**values)
     except ValidationError as error:
         raise SettingsError(_first_fault(file, error)) from error
-    named = {name: source.model_copy(update={"name": name}) for name, source in settings.sources.items()}
-    return settings.model_copy(update={"sources": named})
+    sources = {name: source.model_copy(update={"name": name}) for name, source in settings.sources.items()}
+    limits = {name: threshold.model_copy(update={"name": name}) for name, threshold in settings.thresholds.items()}
+    return settings.model_copy(update={"sources": sources, "thresholds": limits})
 
 
 def _first_fault(file: Path, error: ValidationError) -> str:
-    fault = error.errors()[0]
+    faults = error.errors()
+    fault = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
     loc = [str(part) for part in fault["loc"]]
     key = ".".join(loc)
     if fault["type"] == "extra_forbidden":
         what = f"{UsageError.unknown('setting', loc[-1], _known_keys(loc))} (at {key})"
     else:
         what = f"{key}: {fault['msg'].removeprefix('Value error, ')}"
-    return f"{_origin(file, loc)}: {what}"
+    return f"{origin(file, loc)}: {what}"
 
 
 def _known_keys(loc: Sequence[str]) -> Iterable[str]:
@@ -205,12 +209,13 @@ def _known_keys(loc: Sequence[str]) -> Iterable[str]:
         "functions": Functions,
         "knowledge": Knowledge,
         "sources": Source,
+        "thresholds": Threshold,
     }
     beside = sections[loc[0]] if len(loc) > 1 else Settings
     return beside.model_fields.keys() - {"name"}
 
 
-def _origin(file: Path, loc: Sequence[str]) -> str:
+def origin(file: Path, loc: Sequence[str]) -> str:
     """What said a setting: an environment variable, or else the file."""
     names = {f"{PREFIX}{'__'.join(loc[:n])}".upper() for n in range(1, len(loc) + 1)}
     return next((name for name in os.environ if name.upper() in names), str(file))
@@ -226,41 +231,3 @@ def sql_folder() -> Path:
 def expanded(path: str, base: Path) -> str:
     """A source's path with `~` and `${VARIABLES}` filled in, relative to the home."""
     return str(base / Path(os.path.expandvars(path)).expanduser())
-
-
-EXAMPLE = """\
-# tidemill.toml: every setting, with its default. Remove the # of what you want to change.
-
-# The timezone in which hours, days, weeks and months are reported. Records are kept in UTC.
-# timezone = "UTC"
-
-# How much memory a build may use (default: 80 % of the machine), and how many threads.
-# memory_limit = "8GB"
-# threads = 2
-
-# Each source is a table of its own. `path` is a file, a folder or a glob, or a list of them, relative to this file.
-# [sources.app]
-# path = "raw/*.jsonl"
-# record = "event"            # job, event or metric; leave out when each line has a field `record`
-# format = "native"           # or a name in sql/records, or the path of a format's SQL file
-# timezone = "UTC"            # of times that carry no offset
-# timestamp = "2026-01-01"    # for records that have none
-# id_prefix = "app-"          # put before ids that would collide with another source's
-
-# [windows]
-# refresh_minutes = 60        # how old the end of a window table may be before it is built again
-
-# [snapshots]
-# keep = 5                    # published snapshots that are kept for readers that still use them
-
-# How many seconds a function's call takes at most that counts as short (fast), medium or long.
-# [functions]
-# short_max = 2.0
-# medium_max = 5.0
-# long_max = 10.0
-
-# What the documents of a knowledge base are taken to cost, and to save.
-# [knowledge]
-# cost_per_1k_tokens = 0.0001     # US dollars
-# minutes_saved_per_document = 5.0
-"""

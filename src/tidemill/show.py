@@ -7,6 +7,7 @@ What is built from other tables takes whole days of the reporting timezone, and 
 from __future__ import annotations
 
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from tidemill.errors import TableError, UsageError
 from tidemill.records import BY_TABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
@@ -77,20 +78,31 @@ def show(home: Home, settings: Settings, name: str, asked: Asked, where: Filters
     """
     if catalog.known(name) not in catalog.tables():
         raise UsageError(f"{name} is about the pipeline itself and has no window; show it without one")
-    table, filters = catalog.table(name), where or {}
+    with over(home, settings, catalog.table(name), asked, where or {}, records=lake.current(home)) as (rows, notes):
+        return Shown(export.arrow(rows), tuple(notes))
+
+
+@contextmanager
+def over(
+    home: Home, settings: Settings, table: Table, asked: Asked, filters: Filters, *, records: Snapshot
+) -> Iterator[tuple[DuckDBPyRelation, list[str]]]:
+    """A table over a window of some records, for as long as its connection is open, and what a reader must know.
+
+    Raises:
+        UsageError: there is no such filter, or the window is none.
+        TableError: its select cannot be run.
+    """
     exact = _exact(table)
     if exact:
         _check_filters(table, filters)
-    now = lake.current(home)
     with tempfile.TemporaryDirectory(prefix="tidemill-") as folder, _connect(settings, Path(folder)) as connection:
-        window = windows.window(connection, now, asked)
-        view = _View(home, settings, table, now, connection, window)
+        window = windows.window(connection, records, asked)
+        view = _View(home, settings, table, records, connection, window)
         try:
             notes = [*_future(window), *(_bind_window(view, filters) if exact else _bind_days(view, filters))]
-            rows = export.arrow(_run(view, {} if exact else filters))
+            yield _run(view, {} if exact else filters), notes
         except duckdb.Error as error:
-            raise TableError(f"table {name} cannot be shown: {str(error).splitlines()[0]}") from error
-        return Shown(rows, tuple(notes))
+            raise TableError(f"table {table.name} cannot be shown: {str(error).splitlines()[0]}") from error
 
 
 def _exact(table: Table) -> bool:

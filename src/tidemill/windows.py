@@ -24,8 +24,6 @@ _END: Final = datetime.fromisoformat(END_OF_TIME)
 _TICK: Final = timedelta(microseconds=1)
 """Instants are whole microseconds, so as_of - w < t ≤ as_of is the same as from ≤ t < to, a microsecond later."""
 _DATE: Final = re.compile(r"\d{4}-?\d\d-?\d\d")
-_SPAN: Final = re.compile(r"([1-9]\d{0,8})([hd])")
-_HOURS: Final = {"h": 1, "d": 24}
 
 Moment = date | str
 """A date or a datetime, or the text of one; without an offset it is of UTC, a date alone of the reporting timezone."""
@@ -141,10 +139,10 @@ def _check(asked: Asked) -> None:
 
 
 def _hours(since: str) -> int:
-    found = _SPAN.fullmatch(since)
-    if not found:
+    found = clock.hours(since)
+    if found is None:
         raise UsageError(f"since takes a number of hours or days like 36h or 7d; not {since}")
-    return int(found[1]) * _HOURS[found[2]]
+    return found
 
 
 def _back(as_of: datetime, hours: int) -> datetime:

@@ -26,7 +26,7 @@ _OPTIONS: Final = {
 }
 _NESTED: Final = frozenset({"list", "array", "struct", "map"})
 _INSTANT_OR_DOUBLE: Final = re.compile(r"\b(TIMESTAMP|DOUBLE|FLOAT)\b")
-_NUMBERS: Final = ("BIGINT", "INTEGER", "DOUBLE", "HUGEINT", "DECIMAL", "FLOAT", "SMALLINT", "TINYINT", "UBIGINT")
+NUMBERS: Final = ("BIGINT", "INTEGER", "DOUBLE", "HUGEINT", "DECIMAL", "FLOAT", "SMALLINT", "TINYINT", "UBIGINT")
 
 
 def write(result: duckdb.DuckDBPyRelation | pa.Table, form: str, path: Path) -> None:
@@ -74,7 +74,7 @@ def head(
     with _over(arrow(result)) as connection:
         types = connection.execute("DESCRIBE FROM result").fetchall()
         found = connection.execute(f"SELECT {_plain(connection, 'table')} FROM result").fetchall()
-    numeric = [kind.startswith(_NUMBERS) for _, kind, *_ in types]
+    numeric = [kind.startswith(NUMBERS) for _, kind, *_ in types]
     return [name for name, *_ in types], numeric, found[:limit], limit is not None and len(found) > limit
 
 
@@ -107,10 +107,11 @@ def _plain(connection: duckdb.DuckDBPyConnection, form: str) -> str:
     """Every column of `result` as a text format spells it: instants in ISO 8601, in JSON what is no number as null."""
     relation = connection.sql("FROM result")
     columns = zip(relation.columns, relation.types, strict=True)
-    return ", ".join(f"{_spelt(identifier(name), kind, form)} AS {identifier(name)}" for name, kind in columns)
+    return ", ".join(f"{spelt(identifier(name), kind, form)} AS {identifier(name)}" for name, kind in columns)
 
 
-def _spelt(value: str, kind: DuckDBPyType, form: str) -> str:
+def spelt(value: str, kind: DuckDBPyType, form: str) -> str:
+    """A column as a format spells it."""
     if kind.id == "timestamp with time zone":
         return f"regexp_replace(CAST({value} AS TIMESTAMP)::VARCHAR, '^(\\S+) (\\S+)$', '\\1T\\2Z')"
     if kind.id.startswith("timestamp"):
@@ -126,9 +127,9 @@ def _nested(value: str, kind: DuckDBPyType, form: str) -> str:
     inner = {name: cast("DuckDBPyType", child) for name, child in kind.children if name != "size"}
     item = f"item_{len(value)}"
     if kind.id == "struct":
-        parts = (f"{identifier(name)} := {_spelt(f'{value}.{identifier(name)}', inner[name], form)}" for name in inner)
+        parts = (f"{identifier(name)} := {spelt(f'{value}.{identifier(name)}', inner[name], form)}" for name in inner)
         return f"struct_pack({', '.join(parts)})"
     if kind.id == "map":
-        entry = ", ".join(f"{name} := {_spelt(f'{item}.{name}', inner[name], form)}" for name in ("key", "value"))
+        entry = ", ".join(f"{name} := {spelt(f'{item}.{name}', inner[name], form)}" for name in ("key", "value"))
         return f"map_from_entries(list_transform(map_entries({value}), lambda {item}: struct_pack({entry})))"
-    return f"list_transform({value}, lambda {item}: {_spelt(item, inner['child'], form)})"
+    return f"list_transform({value}, lambda {item}: {spelt(item, inner['child'], form)})"

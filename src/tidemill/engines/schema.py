@@ -27,7 +27,8 @@ def types(tables: Iterable[Table]) -> dict[str, dict[str, str]]:
         TableError: a select cannot be bound; the message names table, file and line.
     """
     found = {}
-    parameters = Settings().parameters | {"window_hours": 24, "as_of": datetime.now(UTC)}
+    defaults = Settings.model_construct()  # the environment may have a part of a section whose rest is in a file
+    parameters = defaults.parameters | {"window_hours": 24, "as_of": datetime.now(UTC)}
     with engine.connect() as connection:
         relations.bind(connection, PRICES, relations.nothing(prices.COLUMNS))
         for table in tables:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from tidemill import build, catalog, describe, ingest, plan, publish, settings
+from tidemill import build, catalog, describe, ingest, plan, publish, settings, thresholds
 from tidemill import show as windowed
 from tidemill.engines import cuts, export, reading
 from tidemill.engines.quoting import identifier
@@ -80,7 +80,8 @@ class Tidemill:
         """Build the stale partitions of all tables, or of some and what they read, check and publish them at once.
 
         `as_of` ends the window tables: a moment, `latest`, or now. Returns what was built, in order. `say` is called
-        with a line for each table that fails, and for what checks find that is no reason to stop.
+        with a line for each table that fails, for what checks find that is no reason to stop, and for each threshold
+        that is newly breached.
 
         Raises:
             BuildError: some tables could not be built; the others are published.
@@ -178,5 +179,9 @@ class Tidemill:
         return describe.describe(self.home, self.settings, table)
 
     def status(self) -> list[TableStatus]:
-        """What is fresh and what is stale, a row a table."""
+        """What is fresh and what is stale, and how many breaches of thresholds are open, a row a table."""
         return plan.status(self.home, self.settings)
+
+    def breaches(self) -> list[str]:
+        """The breaches of thresholds that are open in the newest snapshot, a line each; of many the worst."""
+        return thresholds.standing(publish.current(self.home))

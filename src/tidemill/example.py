@@ -1,0 +1,49 @@
+"""The text of a new tidemill.toml: every setting, explained and commented out."""
+
+from __future__ import annotations
+
+EXAMPLE = """\
+# tidemill.toml: every setting, with its default. Remove the # of what you want to change.
+
+# The timezone in which hours, days, weeks and months are reported. Records are kept in UTC.
+# timezone = "UTC"
+
+# How much memory a build may use (default: 80 % of the machine), and how many threads.
+# memory_limit = "8GB"
+# threads = 2
+
+# Each source is a table of its own. `path` is a file, a folder or a glob, or a list of them, relative to this file.
+# [sources.app]
+# path = "raw/*.jsonl"
+# record = "event"            # job, event or metric; leave out when each line has a field `record`
+# format = "native"           # or a name in sql/records, or the path of a format's SQL file
+# timezone = "UTC"            # of times that carry no offset
+# timestamp = "2026-01-01"    # for records that have none
+# id_prefix = "app-"          # put before ids that would collide with another source's
+
+# [windows]
+# refresh_minutes = 60        # how old the end of a window table may be before it is built again
+
+# [snapshots]
+# keep = 5                    # published snapshots that are kept for readers that still use them
+
+# How many seconds a function's call takes at most that counts as short (fast), medium or long.
+# [functions]
+# short_max = 2.0
+# medium_max = 5.0
+# long_max = 10.0
+
+# What the documents of a knowledge base are taken to cost, and to save.
+# [knowledge]
+# cost_per_1k_tokens = 0.0001     # US dollars
+# minutes_saved_per_document = 5.0
+
+# A row of a table whose column is beyond a limit breaches a threshold: `build` says so, and `status` while it lasts.
+# [thresholds.costly_user]
+# table = "user_usage"
+# column = "cost_usd"
+# operator = ">"              # or >=, <, <=, =, !=; above, at least, below and at most are the first four
+# limit = 50.0
+# window = "24h"              # hours or days up to the build's moment; leave out for all rows of the table
+# where = { user_id = "u1" }  # only rows whose columns equal that; leave out for all
+"""
