@@ -34,7 +34,7 @@ _WINDOW: Final = "window_hours"
 def begin(connection: DuckDBPyConnection, ever: Sequence[Path], standing: Sequence[Path]) -> None:
     """Take up the breaches of the snapshot before: all of its history, and those that were open."""
     for name, files in {"breaches_all": ever, "breaches_open": standing, "breaches_now": ()}.items():
-        rows = relations.stored(_types(), [str(file) for file in files])
+        rows = relations.published(str(file) for file in files) if files else relations.nothing(_types())
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {rows}")
 
 
