@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -435,3 +436,24 @@ def test_readers_of_one_process_do_not_share_settings(tmp_path: Path) -> None:
     with duckdb.connect(str(mill.snapshot() / "catalog.duckdb"), read_only=True) as own:
         assert own.sql("SELECT count(*) FROM metric_hourly").fetchall() == [(1,)]
     assert first.fetchall() == second.fetchall() == [(1,)]
+
+
+@pytest.mark.also_tables("latency_histogram")
+def test_percentiles_of_any_days_are_asked_of_the_catalog(tmp_path: Path) -> None:
+    """Whoever opens it can add up buckets of some days and take a percentile of them, within 1 %."""
+    took = [10, 20, 30, 40, 1000]
+    records = [
+        event(f"{day}{ms}", f"2026-02-{day}T10:00:00Z", type="tool_use", tool_name="grep", duration_ms=ms)
+        for day in (10, 11, 12)
+        for ms in took
+    ]
+    mill = home(tmp_path, *records)
+    built(mill, as_of=AS_OF)
+    query = """
+        SELECT histogram_percentile(bucket, events, 0.5), histogram_percentile(bucket, events, 0.95)
+        FROM (SELECT bucket, sum(events) AS events FROM latency_histogram WHERE day >= DATE '2026-02-11' GROUP BY ALL)
+    """
+    expected = [pytest.approx(statistics.median(took), rel=0.01), pytest.approx(1000, rel=0.01)]
+    assert [*rows(mill, query)[0]] == expected
+    with duckdb.connect(str(mill.snapshot() / "catalog.duckdb"), read_only=True) as own:
+        assert [*own.execute(query).fetchall()[0]] == expected

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from tidemill import catalog, lake
+from tidemill.engines import duckdb as engine
 from tidemill.engines import relations
 from tidemill.engines.quoting import identifier, literal
 from tidemill.own import BUILDS, OWN, TABLE_COLUMNS
@@ -41,7 +42,7 @@ def write_builds(connection: duckdb.DuckDBPyConnection, folder: Path, states: Ma
 
 
 def write_catalog(folder: Path, records: Snapshot) -> None:
-    """Write a database with a view for every table, and every stored row in schema `lake`."""
+    """Write a database with a view for every table, every stored row in schema `lake`, and `histogram_percentile`."""
     path = folder / CATALOG
     with duckdb.connect(str(path)) as database:
         database.execute("SET TimeZone = 'UTC'; BEGIN")
@@ -49,6 +50,7 @@ def write_catalog(folder: Path, records: Snapshot) -> None:
             _view(database, folder, table)
         _write_columns(database, folder)
         bind_lake(database, records)
+        database.execute(engine.kept_macros())
         database.execute("COMMIT")
     path.chmod(0o444)
 
