@@ -161,11 +161,24 @@ def chosen(names: Iterable[str], staged: str) -> str:
     )
 
 
-def settle_jobs(connection: DuckDBPyConnection, staged: str, birthdays: str, known: str) -> None:
+def births(connection: DuckDBPyConnection, staged: str, paths: Sequence[str]) -> list[str]:
+    """Fill `births` with the created_at of the staged jobs that some files of the lake know; returns its UTC days."""
+    known = nothing({"job_id": "VARCHAR", "created_at": "TIMESTAMP WITH TIME ZONE"})
+    if paths:
+        known = f"SELECT job_id, created_at FROM read_parquet({literals(paths)}, hive_partitioning=false)"
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE births AS
+        SELECT job_id, any_value(created_at) AS created_at FROM ({known})
+        WHERE job_id IN (SELECT job_id FROM ({staged})) GROUP BY job_id"""
+    )
+    return days(connection, "SELECT CAST(make_timestamp(epoch_us(created_at)) AS DATE) AS day FROM births")
+
+
+def settle_jobs(connection: DuckDBPyConnection, staged: str, known: str) -> None:
     """Fill `settled` with every staged observation, completed and judged.
 
-    `birthdays` is a select of (job_id, created_at) over the whole lake, `known` one of the observations of this
-    source that may be equal. A job's first created_at stands; an observation of a job that has none waits.
+    `births` are those of the staged jobs, `known` is a select of the observations of this source that may be equal:
+    of the days of these births. A job's first created_at stands; an observation of a job that has none waits.
     """
     instants = "created_at, started_at, completed_at, deleted_at"
     observed = f"coalesce(observed_at, greatest({instants})) AS observed_at"
@@ -178,8 +191,7 @@ def settle_jobs(connection: DuckDBPyConnection, staged: str, birthdays: str, kno
             FROM (SELECT job_id, created_at, turn, line, row, NULL::TIMESTAMPTZ AS stored FROM observation
                   WHERE created_at IS NOT NULL
                   UNION ALL
-                  SELECT job_id, NULL, NULL, NULL, NULL, created_at FROM ({birthdays})
-                  WHERE job_id IN (SELECT job_id FROM observation))
+                  SELECT job_id, NULL, NULL, NULL, NULL, created_at FROM births)
             GROUP BY job_id),
         whole AS (
             SELECT o.* REPLACE (coalesce(o.created_at, b.born) AS created_at), b.born
@@ -189,7 +201,8 @@ def settle_jobs(connection: DuckDBPyConnection, staged: str, birthdays: str, kno
         judged AS (
             SELECT *, CASE WHEN born IS NULL THEN 'unknown job'
                            WHEN created_at <> born THEN 'created_at changed'
-                           WHEN content IN (SELECT {content(JOB)} FROM ({known})) THEN 'duplicate'
+                           WHEN content IN (SELECT {content(JOB)} FROM ({known}) SEMI JOIN births USING (job_id))
+                           THEN 'duplicate'
                            ELSE 'accepted' END AS verdict
             FROM digested)
         SELECT {names}, line, CAST(make_timestamp(epoch_us(created_at)) AS DATE) AS day,
@@ -233,10 +246,3 @@ def load_bounds(connection: DuckDBPyConnection, paths: Sequence[str]) -> list[tu
         "SELECT filename, count(*), min(load_id), max(load_id) "
         f"FROM read_parquet({literals(paths)}, filename=true) GROUP BY ALL ORDER BY ALL"
     ).fetchall()
-
-
-def birthdays(paths: Sequence[str]) -> str:
-    """The select of (job_id, created_at) over the lake's observations."""
-    if not paths:
-        return nothing({"job_id": "VARCHAR", "created_at": "TIMESTAMP WITH TIME ZONE"})
-    return f"SELECT job_id, created_at FROM read_parquet({literals(paths)}, hive_partitioning=false)"

@@ -118,8 +118,8 @@ def _settle_jobs(connection: DuckDBPyConnection, lake: Snapshot, loads: Sequence
     if not paths:
         return []
     rows = sql.candidates(JOB, paths)
-    known = sql.stored(JOB, lake.of(JOB.table), loads[0].source.name)
-    sql.settle_jobs(connection, rows, sql.birthdays(lake.paths(JOB.table)), known)
+    days = sql.births(connection, rows, lake.paths(JOB.table))
+    sql.settle_jobs(connection, rows, sql.stored(JOB, lake.of(JOB.table, days), loads[0].source.name))
     connection.execute(
         "INSERT INTO dropped SELECT load_id, verdict, count(*) FROM settled WHERE verdict = 'duplicate' GROUP BY ALL"
     )
