@@ -61,6 +61,7 @@ class Build:
     as_of: datetime
     asked: bool
     full: bool
+    forget: bool = False
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     records: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
     states: dict[str, TableState] = field(default_factory=dict)
@@ -237,6 +238,7 @@ def run(
     names: Sequence[str] = (),
     as_of: datetime | str | None = None,
     full: bool = False,
+    forget: bool = False,
     despite: Sequence[str] = (),
     progress: Callable[[str, int, int], None] | None = None,
     say: Callable[[str], None] | None = None,
@@ -253,6 +255,7 @@ def run(
     wanted = catalog.with_inputs(names)
     approved = checks.known(home, despite)
     with begin(home, settings, as_of=as_of, full=full) as build:
+        build.forget = forget
         for number, name in enumerate(wanted):
             report = partial(progress, name, number, len(wanted)) if progress else None
             try:

@@ -277,11 +277,39 @@ def tables(
 
 @app.command()
 def status(context: typer.Context, form: FormatOption = None, output: OutputOption = None) -> None:
-    """Say what is fresh, what is stale, and which thresholds are breached."""
+    """Say what is fresh, stale or sealed, and which thresholds are breached."""
     from tidemill import results
 
     mill = _mill(context)
-    results.status(mill.status(), mill.breaches(), form, output)
+    results.status(mill.status(), [*mill.breaches(), *mill.late()], form, output)
+
+
+@app.command()
+def compact(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    form: FormatOption = None,
+    output: OutputOption = None,
+) -> None:
+    """Make one file of a day's small ones in the lake, and remove old files that nothing names any more."""
+    from tidemill import results
+
+    results.compacted(_mill(context).compact(dry_run=dry_run), form, output)
+
+
+@app.command()
+def prune(
+    context: typer.Context,
+    keep: Annotated[str, typer.Option(metavar="90d", help="How many days of records are kept.")],
+    tables: Annotated[bool, typer.Option("--tables", help="Also remove what the tables say of pruned days.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
+    form: FormatOption = None,
+    output: OutputOption = None,
+) -> None:
+    """Remove the lake's records of old days for good; tables keep their figures of these days."""
+    from tidemill import results
+
+    results.pruned(_mill(context).prune(keep, tables=tables, dry_run=dry_run), form, output)
 
 
 @app.command()

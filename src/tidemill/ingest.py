@@ -20,6 +20,7 @@ from tidemill.engines.load import identity, of_portion
 from tidemill.engines.settlement import carriers, settle
 from tidemill.errors import TidemillError, UsageError
 from tidemill.memory import Memory
+from tidemill.sealed import opening
 from tidemill.settings import Source, expanded
 from tidemill.sources import files
 
@@ -232,7 +233,9 @@ class _Queue:
 
     def _commit(self) -> None:
         if self.staged:
-            self.report.loads += commit(self.run.home, self.run.connection, self.staged, self.run.ledger)
+            self.report.loads += commit(
+                self.run.home, self.run.connection, self.staged, self.run.ledger, self.run.settings.timezone
+            )
             self.memory.keep(self.staged)
             self.run.done |= self.run.begun - {load.load_id for load in self.small}
             self.staged.clear()
@@ -250,11 +253,12 @@ def open_connection(home: Home, settings: Settings) -> DuckDBPyConnection:
 
 
 def commit(
-    home: Home, connection: DuckDBPyConnection, batch: Sequence[Load], known: Collection[str]
+    home: Home, connection: DuckDBPyConnection, batch: Sequence[Load], known: Collection[str], timezone: str
 ) -> list[dict[str, object]]:
     """Settle staged loads and append them to the lake as one commit; returns the ledger's new rows.
 
     None of the loads is in the files of the ledger that are `known`; those that others finished since are left out.
+    `timezone` is that of the reports: records of days that were pruned of it are refused.
     """
     if not batch:
         return []
@@ -270,7 +274,7 @@ def commit(
             fresh = [load for load in batch if load.load_id not in finished]
             if not fresh:
                 return []
-            additions, ledger = settle(connection, now, fresh, settled)
+            additions, ledger = settle(connection, now, fresh, settled, opening(now.pruned, timezone))
             if additions:
                 journaled = staged.pop_all()  # whatever happens now: what the journal names must stay until it is done
                 lake.commit(home, [str(row["load_id"]) for row in ledger], additions)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
+    from deltalake.transaction import AddAction, RemoveAction
 
     from tidemill.home import Home
 
@@ -40,6 +41,8 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
 
 NULLS: Final = "null_count."
 """How the log's statistics begin that say how many rows have no value."""
+PRUNED: Final = "pruned"
+"""The file that names the first day which was not pruned."""
 ORPHAN_SECONDS: Final = 86_400.0
 
 
@@ -75,9 +78,13 @@ class Addition:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the lake holds at one moment: the files of each table, with absolute paths."""
+    """What the lake holds at one moment: the files of each table, with absolute paths.
+
+    Of the UTC days before `pruned` it holds no records any more, and takes none.
+    """
 
     files: Mapping[str, Sequence[DataFile]]
+    pruned: str = ""
 
     def of(self, table: str, days: Iterable[str] | None = None) -> list[DataFile]:
         """A table's files, of all days or of some."""
@@ -95,8 +102,11 @@ def prepare(home: Home) -> None:
     for table in TABLES:
         if not (home.lake / table / "_delta_log").is_dir():
             _create(home.lake / table, table)
+    for unfinished in home.lake.glob("journal-*.tmp"):
+        unfinished.unlink()
     for journal in sorted(home.lake.glob("journal-*.json")):
         _finish(home, journal)
+    _finish_pruning(home)
     _sweep(home.staging)
 
 
@@ -144,7 +154,11 @@ def current(home: Home) -> Snapshot:
 
 def snapshot(home: Home) -> Snapshot:
     """The lake as it is now; call it under the lock, after `prepare`."""
-    return Snapshot({table: list(_files(home.lake / table, table, *_newest(home.lake / table))) for table in TABLES})
+    return Snapshot({table: list(_now(home, table)) for table in TABLES}, pruned_before(home))
+
+
+def _now(home: Home, table: str) -> tuple[DataFile, ...]:
+    return _files(home.lake / table, table, *_newest(home.lake / table))
 
 
 def _newest(folder: Path) -> tuple[str, int, int]:
@@ -205,12 +219,19 @@ def name_file(day: str = "") -> str:
     return f"{DAY}={day}/{name}" if day else name
 
 
-def commit(home: Home, load_ids: Sequence[str], additions: Sequence[Addition]) -> None:
-    """Append staged files to their tables as one commit that survives a crash; call it under the lock."""
+def commit(home: Home, ids: Sequence[str], additions: Sequence[Addition], instead_of: Sequence[DataFile] = ()) -> None:
+    """Append staged files to their tables as one commit that survives a crash; call it under the lock.
+
+    `ids` are those of the loads, each an application transaction. Files that take the place of others change no data.
+    """
     journal = home.lake / f"journal-{time.time_ns()}.json"
-    text = json.dumps({"load_ids": list(load_ids), "additions": [asdict(addition) for addition in additions]})
+    entry = {
+        "ids": list(ids),
+        "additions": [asdict(addition) for addition in additions],
+        "removals": [os.path.relpath(file.path, home.lake) for file in instead_of],
+    }
     beside = journal.with_suffix(".tmp")
-    beside.write_text(text)
+    beside.write_text(json.dumps(entry))
     beside.rename(journal)
     _finish(home, journal)
 
@@ -219,37 +240,97 @@ def _finish(home: Home, journal: Path) -> None:
     entry = json.loads(journal.read_text())
     additions = [Addition(**addition) for addition in entry["additions"]]
     for table in TABLES:
-        _append(home.lake / table, table, entry["load_ids"], [a for a in additions if a.table == table])
+        removed = [path.removeprefix(f"{table}/") for path in entry["removals"] if path.startswith(f"{table}/")]
+        _append(home.lake / table, table, entry["ids"], [a for a in additions if a.table == table], removed)
     journal.unlink()
 
 
-def _append(folder: Path, table: str, load_ids: Sequence[str], additions: Sequence[Addition]) -> None:
+def _append(
+    folder: Path, table: str, ids: Sequence[str], additions: Sequence[Addition], removed: Sequence[str] = ()
+) -> None:
     from deltalake import DeltaTable
-    from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
+    from deltalake.transaction import AddAction
 
     if not additions:
         return
-    delta = DeltaTable(folder)
-    if delta.transaction_version(load_ids[0]) is not None:
+    if DeltaTable(folder).transaction_version(ids[0]) is not None:
         return
     for addition in additions:
         target = folder / addition.path
         if not target.exists():
             target.parent.mkdir(exist_ok=True)
             os.rename(addition.staged, target)  # noqa: PTH104
-    now = time.time_ns() // 1_000_000
-    actions: list[AddAction | RemoveAction] = [
-        AddAction(a.path, a.size, {DAY: a.day} if a.day else {}, now, True, _statistics(a))  # noqa: FBT003
-        for a in additions
-    ]
-    transactions = [Transaction(app_id=load_id, version=1) for load_id in load_ids]
-    delta.create_write_transaction(
-        actions,
+    now, changes = time.time_ns() // 1_000_000, not removed
+    added = [AddAction(a.path, a.size, {DAY: a.day} if a.day else {}, now, changes, _statistics(a)) for a in additions]
+    _write(folder, table, [*added, *_removals(removed, now, changes=changes)], ids)
+
+
+def _removals(paths: Iterable[str], now: int, *, changes: bool) -> list[RemoveAction]:
+    from deltalake.transaction import RemoveAction
+
+    return [RemoveAction(path, changes, now, None, _partition(path)) for path in paths]
+
+
+def _partition(path: str) -> dict[str, str | None]:
+    folder, _, file = path.rpartition("/")
+    return {DAY: folder.removeprefix(f"{DAY}=")} if file and folder else {}
+
+
+def _write(folder: Path, table: str, actions: Sequence[AddAction | RemoveAction], ids: Sequence[str] = ()) -> None:
+    from deltalake import DeltaTable
+    from deltalake.transaction import CommitProperties, Transaction
+
+    transactions = [Transaction(app_id=load_id, version=1) for load_id in ids]
+    DeltaTable(folder).create_write_transaction(
+        list(actions),
         mode="append",
         schema=schema(table),
         partition_by=[DAY] if table in RECORD_TABLES else None,
         commit_properties=CommitProperties(app_transactions=transactions),
     )
+
+
+def left(home: Home, table: str, hours: int) -> list[Path]:
+    """The data files on the disk that left a table at least so many hours ago."""
+    from deltalake import DeltaTable
+
+    folder = home.lake / table
+    gone = DeltaTable(folder).vacuum(retention_hours=hours, dry_run=True, enforce_retention_duration=False)
+    return [folder / path for path in gone]
+
+
+def shorten_log(home: Home, table: str) -> None:
+    """Sum up the log of a table, so that opening it stays quick, and drop what is long past of it."""
+    from deltalake import DeltaTable
+
+    delta = DeltaTable(home.lake / table)
+    delta.create_checkpoint()
+    delta.cleanup_metadata()
+
+
+def pruned_before(home: Home) -> str:
+    """The first UTC day whose records the lake may hold; empty if it never was pruned."""
+    try:
+        return (home.lake / PRUNED).read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def prune(home: Home, before: str) -> None:
+    """Remove the records of all UTC days before one, and take none of them from now on; call it under the lock."""
+    if before > pruned_before(home):
+        beside = home.lake / f"{PRUNED}.tmp"
+        beside.write_text(before)
+        beside.rename(home.lake / PRUNED)
+    _finish_pruning(home)
+
+
+def _finish_pruning(home: Home) -> None:
+    before = pruned_before(home)
+    for table in RECORD_TABLES if before else ():
+        gone = [os.path.relpath(file.path, home.lake / table) for file in _now(home, table) if file.day < before]
+        if gone:
+            _write(home.lake / table, table, _removals(gone, time.time_ns() // 1_000_000, changes=True))
 
 
 def _statistics(addition: Addition) -> str:

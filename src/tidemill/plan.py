@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tidemill import catalog, publish, scope, stale, verify
+from tidemill import catalog, clock, lake, publish, scope, stale, verify
 from tidemill.build import look
-from tidemill.engines import breaches
+from tidemill.engines import breaches, relations
+from tidemill.engines import duckdb as engine
+from tidemill.sealed import REASON, is_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +34,7 @@ class Step:
 class TableStatus:
     """A table as it stands: partitions, how many of them are stale and why, rows, and when it was last built.
 
-    `breaches` counts its rows that are beyond a threshold.
+    `sealed` counts its partitions that have a pruned day, `breaches` its rows that are beyond a threshold.
     """
 
     table: str
@@ -41,6 +43,7 @@ class TableStatus:
     why: str
     rows: int
     built_at: str
+    sealed: int = 0
     breaches: int = 0
 
 
@@ -75,18 +78,38 @@ def status(home: Home, settings: Settings, names: Sequence[str] = ()) -> list[Ta
     manifest = publish.current(home)
     steps = plan(home, settings, names=names)
     breached = breaches.counted(manifest.breaches) if manifest.breaches else {}
+    pruned = lake.pruned_before(home)
     return [
-        _status(
-            name,
-            manifest.tables.get(name, publish.TableState()),
-            [step for step in steps if step.table == name],
-            breached.get(name, 0),
+        replace(
+            _status(name, manifest.tables.get(name, publish.TableState()), [s for s in steps if s.table == name]),
+            sealed=_sealed(name, manifest, pruned, settings.timezone),
+            breaches=breached.get(name, 0),
         )
         for name in catalog.with_inputs(names)
     ]
 
 
-def _status(name: str, state: publish.TableState, steps: Sequence[Step], breached: int) -> TableStatus:
+def _sealed(name: str, manifest: publish.Manifest, pruned: str, timezone: str) -> int:
+    if name not in manifest.tables or catalog.table(name).partition not in clock.PERIODS:
+        return 0
+    periods = manifest.tables[name].partitions.keys() - {stale.EMPTY}
+    return sum(is_sealed(period, pruned, timezone) for period in periods)
+
+
+def later(home: Home) -> list[str]:
+    """How many records came too late for sealed partitions, as a line; none if none did."""
+    now = lake.current(home)
+    held = relations.held(*(now.paths(table) for table in ("quarantine", "released", "loads"))) if now.pruned else None
+    if held is None:
+        return []
+    with engine.connect(timezone=None) as connection:
+        count = relations.held_for(connection, held, REASON)
+    what = "1 later record is" if count == 1 else f"{count:,} later records are"
+    line = f"{what} missing from sealed partitions, and in lake.quarantine: of days that were pruned ({now.pruned})"
+    return [line] if count else []
+
+
+def _status(name: str, state: publish.TableState, steps: Sequence[Step]) -> TableStatus:
     partitions = state.partitions.values()
     return TableStatus(
         table=name,
@@ -95,7 +118,6 @@ def _status(name: str, state: publish.TableState, steps: Sequence[Step], breache
         why=", ".join(sorted({step.why for step in steps})),
         rows=sum(int(partition["rows"]) for partition in partitions),
         built_at=max((str(partition["built_at"]) for partition in partitions), default=""),
-        breaches=breached,
     )
 
 

@@ -46,7 +46,7 @@ def retry(home: Home, settings: Settings, *, reason: str | None = None) -> list[
         try:
             load = _load(home, settings, connection, group)
             staging.stage(connection, load)
-            report.loads += commit(home, connection, [load], snapshot.paths("loads"))
+            report.loads += commit(home, connection, [load], snapshot.paths("loads"), settings.timezone)
         except UsageError as error:
             report.failures.append(error)
     return list(reports.values())

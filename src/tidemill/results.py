@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tidemill.build import Built
+    from tidemill.compact import Compacted
     from tidemill.ingest import Report
     from tidemill.plan import Step, TableStatus
+    from tidemill.prune import Pruned
     from tidemill.verify import Outcome
 
 
@@ -63,8 +65,8 @@ def tables(form: Format | None, output: Path | None) -> None:
     write(export.rows(columns, rows), form, output)
 
 
-def status(found: Sequence[TableStatus], breaches: Sequence[str], form: Format | None, output: Path | None) -> None:
-    """How each table stands, and which breaches of thresholds are open."""
+def status(found: Sequence[TableStatus], notices: Sequence[str], form: Format | None, output: Path | None) -> None:
+    """How each table stands, and what there is to notice: open breaches of thresholds, records that came too late."""
     columns = {
         "table": "VARCHAR",
         "partitions": "BIGINT",
@@ -72,12 +74,28 @@ def status(found: Sequence[TableStatus], breaches: Sequence[str], form: Format |
         "why": "VARCHAR",
         "rows": "BIGINT",
         "built_at": "TIMESTAMP WITH TIME ZONE",
+        "sealed": "BIGINT",
         "breaches": "BIGINT",
     }
-    rows = [[s.table, s.partitions, s.stale, s.why or None, s.rows, s.built_at or None, s.breaches] for s in found]
+    rows = [
+        [s.table, s.partitions, s.stale, s.why or None, s.rows, s.built_at or None, s.sealed, s.breaches] for s in found
+    ]
     write(export.rows(columns, rows), form, output)
-    for line in breaches:
+    for line in notices:
         note(f"tidemill: {line}")
+
+
+def compacted(found: Sequence[Compacted], form: Format | None, output: Path | None) -> None:
+    """What compacting did to each table of the lake."""
+    numbers = ("days", "files", "files_after", "bytes", "bytes_after", "removed")
+    rows = [[made.table, *(getattr(made, name) for name in numbers)] for made in found]
+    write(export.rows({"table": "VARCHAR"} | dict.fromkeys(numbers, "BIGINT"), rows), form, output)
+
+
+def pruned(found: Sequence[Pruned], form: Format | None, output: Path | None) -> None:
+    """What left the lake and the tables."""
+    columns = {"table": "VARCHAR", "days": "BIGINT", "rows": "BIGINT"}
+    write(export.rows(columns, [[made.table, made.days, made.rows] for made in found]), form, output)
 
 
 def checks(found: Sequence[Outcome], form: Format | None, output: Path | None) -> None:

@@ -9,6 +9,7 @@ from tidemill import catalog, clock, lake, publish, stale
 from tidemill.checks import LAKE
 from tidemill.engines import relations, snapshot
 from tidemill.records import BY_TABLE
+from tidemill.sealed import first_open
 from tidemill.stale import ALL, EMPTY
 
 if TYPE_CHECKING:
@@ -57,19 +58,35 @@ class Scope:
                 self._bind_table(name, days)
 
     def _days(self, reads: frozenset[str]) -> list[str] | None:
-        """The reporting days that a check sees: whole weeks or months, if it reads such; None for all."""
+        """The reporting days that a check sees: whole weeks or months, if it reads such; None for all.
+
+        Sealed days are left out of what is cut by days: a sealed week lacks what came later.
+        """
         spans = {name: _span(name) for name in reads}
-        cut = set(spans.values())
-        if self.changed is None or "" in cut or cut >= _OVERLAP:
+        cut, pruned = set(spans.values()), self.build.lake.pruned
+        everything = self.changed is None or cut >= _OVERLAP
+        if "" in cut or (everything and not pruned):
             return None
         found = {
             day
             for name, span in spans.items()
-            for value in self.changed.get(name, frozenset()) - {EMPTY}
+            for value in (self._all(name) if everything else self._changed(name)) - {EMPTY}
             for day in clock.days(value, span)
         }
-        widest = next(iter(cut & _OVERLAP), "day")
-        return sorted(day for period in clock.periods(found, widest) for day in clock.days(period, widest))
+        if not everything:
+            widest = next(iter(cut & _OVERLAP), "day")
+            found = {day for period in clock.periods(found, widest) for day in clock.days(period, widest)}
+        first = max(first_open(pruned, span, self.build.settings.timezone) for span in cut) if pruned else ""
+        return sorted(day for day in found if day >= first)
+
+    def _changed(self, name: str) -> frozenset[str]:
+        return self.changed.get(name, frozenset()) if self.changed is not None else frozenset()
+
+    def _all(self, name: str) -> frozenset[str]:
+        """Every partition of a table, or every reporting day of a kind of record."""
+        if name in BY_TABLE:
+            return frozenset(clock.reporting_days(self.build.records[name], self.build.settings.timezone))
+        return frozenset(self.build.known(name))
 
     def _bind_records(self, kind: str, days: Sequence[str] | None) -> None:
         files, where = self.build.lake.of(kind), "true"

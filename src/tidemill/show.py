@@ -99,7 +99,8 @@ def over(
         window = windows.window(connection, records, asked)
         view = _View(home, settings, table, records, connection, window)
         try:
-            notes = [*_future(window), *(_bind_window(view, filters) if exact else _bind_days(view, filters))]
+            bound = _bind_window(view, filters) if exact else _bind_days(view, filters)
+            notes = [*_edges(window, records.pruned), *bound]
             yield _run(view, {} if exact else filters), notes
         except duckdb.Error as error:
             raise TableError(f"table {table.name} cannot be shown: {str(error).splitlines()[0]}") from error
@@ -128,8 +129,12 @@ def _run(view: _View, filters: Filters) -> DuckDBPyRelation:
     return cuts.ordered(cuts.equal(relation, filters), view.table.sort)
 
 
-def _future(window: Window) -> list[str]:
-    return ["the window begins in the future"] if window.first > datetime.now(UTC) else []
+def _edges(window: Window, pruned: str) -> list[str]:
+    """What a reader must know of where a window begins."""
+    if window.first > datetime.now(UTC):
+        return ["the window begins in the future"]
+    lacks = str(window.first.date()) < pruned
+    return [f"records of before {pruned} were pruned: the window begins earlier, and lacks them"] if lacks else []
 
 
 def _bind_window(view: _View, filters: Filters) -> list[str]:

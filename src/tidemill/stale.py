@@ -11,9 +11,10 @@ from tidemill import catalog, clock, lake
 from tidemill.engines import duckdb as engine
 from tidemill.engines import relations
 from tidemill.publish import digest
+from tidemill.sealed import is_sealed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from duckdb import DuckDBPyConnection
 
@@ -74,10 +75,19 @@ class Work:
 
 def work(build: Build, table: Table) -> Work:
     """What there is to do for a table."""
-    known = build.known(table.name)
-    marks = _marks(build, table)
+    known, marks = build.known(table.name), _marks(build, table)
+    sealed = _sealed(build, known) if table.partition in clock.PERIODS else frozenset()
+    stays = frozenset() if build.forget else sealed
     stale = {value: mark for value, mark in marks.items() if build.full or mark.differs(known.get(value))}
-    return Work(stale, frozenset(known.keys() - marks.keys()))
+    if stays:
+        stale.pop(EMPTY, None)
+    return Work(stale, frozenset(known.keys() - marks.keys()) - stays)
+
+
+def _sealed(build: Build, periods: Iterable[str]) -> frozenset[str]:
+    """Of some periods those that have a pruned day."""
+    zone, pruned = build.settings.timezone, build.lake.pruned
+    return frozenset(value for value in periods if pruned and value != EMPTY and is_sealed(value, pruned, zone))
 
 
 def records(connection: DuckDBPyConnection, now: Snapshot, before: Manifest) -> dict[str, dict[str, dict[str, str]]]:
@@ -112,10 +122,12 @@ def _loads(connection: DuckDBPyConnection, files: Sequence[DataFile]) -> list[tu
 
 
 def _marks(build: Build, table: Table) -> dict[str, Mark]:
-    """What each partition of a table would be made of now."""
+    """What each partition of a table would be made of now, but for sealed ones, which are never built."""
     select = _select_digest(build, table)
     if table.partition in clock.PERIODS:
-        marks = {period: _period_mark(build, table, period, select) for period in _periods(build, table)}
+        periods = _periods(build, table)
+        sealed = _sealed(build, periods)
+        marks = {period: _period_mark(build, table, period, select) for period in periods if period not in sealed}
         return marks or {EMPTY: Mark(select, "", "")}
     if table.partition == "window":
         return {f"{hours}h": _window_mark(build, table, hours, select) for hours in table.windows}

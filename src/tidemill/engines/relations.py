@@ -209,3 +209,9 @@ def held(quarantine: Sequence[str], released: Sequence[str], loads: Sequence[str
         f"ANTI JOIN ({gone}) g ON g.of_load_id = q.load_id AND g.line IS NOT DISTINCT FROM q.line "
         "AND g.record IS NOT DISTINCT FROM q.record"
     )
+
+
+def held_for(connection: DuckDBPyConnection, held: str, reason: str) -> int:
+    """How many of the quarantine's rows are there for a reason."""
+    rows = connection.execute(f"SELECT count(*) FROM ({held}) WHERE reason = {literal(reason)}").fetchall()
+    return int(rows[0][0])

@@ -14,9 +14,11 @@ from tidemill.engines.contract import derived_id
 from tidemill.engines.quoting import identifier, literal, literals
 from tidemill.engines.relations import nothing
 from tidemill.records import JOB
+from tidemill.sealed import REASON
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from duckdb import DuckDBPyConnection
@@ -174,11 +176,17 @@ def births(connection: DuckDBPyConnection, staged: str, paths: Sequence[str]) ->
     return days(connection, "SELECT CAST(make_timestamp(epoch_us(created_at)) AS DATE) AS day FROM births")
 
 
-def settle_jobs(connection: DuckDBPyConnection, staged: str, known: str) -> None:
+def before(contract: Contract, opening: datetime) -> str:
+    """The condition that a record is of before an instant."""
+    return f"{contract.day_of} < TIMESTAMPTZ {literal(opening.isoformat())}"
+
+
+def settle_jobs(connection: DuckDBPyConnection, staged: str, known: str, sealed: str) -> None:
     """Fill `settled` with every staged observation, completed and judged.
 
     `births` are those of the staged jobs, `known` is a select of the observations of this source that may be equal:
-    of the days of these births. A job's first created_at stands; an observation of a job that has none waits.
+    of the days of these births. A job's first created_at stands; an observation of a job that has none waits. One that
+    meets the condition `sealed` is of a job of a sealed day.
     """
     instants = "created_at, started_at, completed_at, deleted_at"
     observed = f"coalesce(observed_at, greatest({instants})) AS observed_at"
@@ -200,6 +208,7 @@ def settle_jobs(connection: DuckDBPyConnection, staged: str, known: str) -> None
         digested AS (SELECT *, {content(JOB)} AS content FROM complete),
         judged AS (
             SELECT *, CASE WHEN born IS NULL THEN 'unknown job'
+                           WHEN {sealed} THEN {literal(REASON)}
                            WHEN created_at <> born THEN 'created_at changed'
                            WHEN content IN (SELECT {content(JOB)} FROM ({known}) SEMI JOIN births USING (job_id))
                            THEN 'duplicate'

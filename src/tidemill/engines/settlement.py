@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING
 from tidemill.engines import inputs
 from tidemill.engines import settle as sql
 from tidemill.engines.quoting import literal, literals
-from tidemill.engines.staging import kept_text, read_alone, relocate
+from tidemill.engines.relations import dates
+from tidemill.engines.staging import kept_text, lines_of, read_alone, relocate
 from tidemill.lake import Addition, name_file, schema
 from tidemill.records import CONTRACTS, EVENT, JOB, METRIC, QUARANTINE
+from tidemill.sealed import REASON
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,10 +27,24 @@ if TYPE_CHECKING:
     from tidemill.records import Contract
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """Loads of one source in their order, on their way into a lake; records of before `opening` are of sealed days."""
+
+    connection: DuckDBPyConnection
+    lake: Snapshot
+    loads: Sequence[Load]
+    folder: Path
+    opening: datetime | None
+
+
 def settle(
-    connection: DuckDBPyConnection, lake: Snapshot, loads: Sequence[Load], folder: Path
+    connection: DuckDBPyConnection, lake: Snapshot, loads: Sequence[Load], folder: Path, opening: datetime | None
 ) -> tuple[list[Addition], list[dict[str, object]]]:
-    """The files to append and the rows of the ledger, for loads of one source in their order; under the lock."""
+    """The files to append and the rows of the ledger, for loads of one source in their order; under the lock.
+
+    Records of before `opening` are of sealed days, and refused.
+    """
     folder.mkdir(parents=True)
     connection.execute("CREATE OR REPLACE TEMP TABLE dropped (load_id VARCHAR, verdict VARCHAR, records BIGINT)")
     connection.execute(
@@ -35,8 +52,8 @@ def settle(
         "(load_id VARCHAR, line BIGINT, record VARCHAR, field VARCHAR, reason VARCHAR)"
     )
     sql.take_turns(connection, [load.load_id for load in loads])
-    added = [a for contract in (EVENT, METRIC) for a in _settle_days(connection, lake, loads, contract, folder)]
-    added += _settle_jobs(connection, lake, loads, folder)
+    batch = _Batch(connection, lake, loads, folder, opening)
+    added = [*_settle_days(batch, EVENT), *_settle_days(batch, METRIC), *_settle_jobs(batch)]
     ledger = _ledger(connection, loads, added)
     if loads[0].kind == "retry":
         released = _released(connection, loads, folder)
@@ -54,40 +71,32 @@ def carriers(loads: Sequence[Load]) -> list[Load]:
     return list({id(carrier): carrier for carrier in (load.carrier or load for load in loads)}.values())
 
 
-def _settle_days(
-    connection: DuckDBPyConnection, lake: Snapshot, loads: Sequence[Load], contract: Contract, folder: Path
-) -> list[Addition]:
+def _settle_days(batch: _Batch, contract: Contract) -> list[Addition]:
     """Settle small loads together, all their days at once; a large one day by day."""
-    large = loads[0].large
+    large = batch.loads[0].large
     groups: dict[str | None, list[str]] = {}
-    for load in carriers(loads):
+    for load in carriers(batch.loads):
         for path in load.staged(contract, "accepted"):
             groups.setdefault(path.parent.name.removeprefix("day=") if large else None, []).append(str(path))
     found: list[Addition] = []
     for day, paths in sorted(groups.items(), key=str):
-        found += _settle_group(connection, lake, loads, contract, day=day, paths=paths, folder=folder)
+        found += _settle_group(batch, contract, day, paths)
     return found
 
 
-def _settle_group(
-    connection: DuckDBPyConnection,
-    lake: Snapshot,
-    loads: Sequence[Load],
-    contract: Contract,
-    *,
-    day: str | None,
-    paths: Sequence[str],
-    folder: Path,
-) -> list[Addition]:
+def _settle_group(batch: _Batch, contract: Contract, day: str | None, paths: Sequence[str]) -> list[Addition]:
     """Settle the staged rows of one day, or of all; where nothing is doubtful they are taken as they were staged."""
+    connection, loads = batch.connection, batch.loads
     source = loads[0].source.name
     absent = _absent(loads, contract)
     heads = [str(load.heads) for load in loads if load.heads.exists()]
     rows = sql.candidates(contract, paths, day)
+    if pruned := _refuse_pruned(batch, contract, rows):
+        rows = f"SELECT * FROM ({rows}) WHERE NOT {pruned}"
     days = [day] if day else sql.days(connection, rows)
-    known = sql.stored(contract, lake.of(contract.table, days), source)
+    known = sql.stored(contract, batch.lake.of(contract.table, days), source)
     doubts = sql.repeated(connection, rows, known) or heads
-    if day and loads[0].fast and not doubts:
+    if day and loads[0].fast and not doubts and not pruned:
         return additions(connection, contract.table, dict.fromkeys(paths, day), absent)
     sql.forget(connection)
     if doubts:
@@ -97,9 +106,29 @@ def _settle_group(
             sql.place(connection, relocate(connection, load, contract, ids))
         sql.judge(connection)
         _drop(connection, contract)
-    target = folder / contract.table / (day or "all")
+    target = batch.folder / contract.table / (day or "all")
     kept = [name for name in contract.stored if name not in absent]
     return additions(connection, contract.table, sql.write_days(connection, sql.chosen(kept, rows), target), absent)
+
+
+def _refuse_pruned(batch: _Batch, contract: Contract, rows: str) -> str:
+    """Refuse the staged rows that are of sealed days; the condition that one is so, empty if none is."""
+    if batch.opening is None:
+        return ""
+    sealed = sql.before(contract, batch.opening)
+    found = f"FROM ({rows}) WHERE {sealed}"
+    days = batch.connection.execute(f"SELECT load_id, list(DISTINCT day::VARCHAR) {found} GROUP BY ALL").fetchall()
+    late = dict(days)
+    for load in batch.loads:
+        if load.load_id in late:
+            lines = f"SELECT line {found} AND load_id = {literal(load.load_id)}"
+            if load.fast:
+                lines = lines_of(batch.connection, load, contract, f"{sealed} AND day IN {dates(late[load.load_id])}")
+            batch.connection.execute(
+                f"INSERT INTO late_refusals SELECT $1, line, $2, $3, $4 FROM ({lines})",
+                [load.load_id, contract.record, contract.day_of, REASON],
+            )
+    return sealed if late else ""
 
 
 def _drop(connection: DuckDBPyConnection, contract: Contract) -> None:
@@ -112,25 +141,26 @@ def _drop(connection: DuckDBPyConnection, contract: Contract) -> None:
     )
 
 
-def _settle_jobs(connection: DuckDBPyConnection, lake: Snapshot, loads: Sequence[Load], folder: Path) -> list[Addition]:
-    held = carriers(loads)
+def _settle_jobs(batch: _Batch) -> list[Addition]:
+    connection, held = batch.connection, carriers(batch.loads)
     paths = [str(path) for load in held for verdict in ("accepted", "waiting") for path in load.staged(JOB, verdict)]
     if not paths:
         return []
     rows = sql.candidates(JOB, paths)
-    days = sql.births(connection, rows, lake.paths(JOB.table))
-    sql.settle_jobs(connection, rows, sql.stored(JOB, lake.of(JOB.table, days), loads[0].source.name))
+    days = sql.births(connection, rows, batch.lake.paths(JOB.table))
+    known = sql.stored(JOB, batch.lake.of(JOB.table, days), batch.loads[0].source.name)
+    sql.settle_jobs(connection, rows, known, sql.before(JOB, batch.opening) if batch.opening else "false")
     connection.execute(
         "INSERT INTO dropped SELECT load_id, verdict, count(*) FROM settled WHERE verdict = 'duplicate' GROUP BY ALL"
     )
     connection.execute(
         """INSERT INTO late_refusals SELECT load_id, line, 'job', 'created_at', verdict FROM settled
-        WHERE verdict IN ('unknown job', 'created_at changed')"""
+        WHERE verdict NOT IN ('accepted', 'duplicate')"""
     )
     absent = _absent(held, JOB)
     kept = ", ".join(name for name in JOB.stored if name not in absent)
     accepted = f"SELECT {kept}, day FROM settled WHERE verdict = 'accepted'"
-    return additions(connection, JOB.table, sql.write_days(connection, accepted, folder / JOB.table), absent)
+    return additions(connection, JOB.table, sql.write_days(connection, accepted, batch.folder / JOB.table), absent)
 
 
 def _absent(loads: Sequence[Load], contract: Contract) -> frozenset[str]:

@@ -173,22 +173,31 @@ def kept_text() -> str:
 
 def relocate(connection: DuckDBPyConnection, load: Load, contract: Contract, ids: Sequence[str]) -> str:
     """The select of (load_id, id, content, line) over the records of some ids, read again for their lines."""
-    lines = inputs.numbered(connection, load)
     own_id = "CASE WHEN json_valid(raw) THEN json_extract_string(raw, '$.id') END"
-    mine = f"SELECT line, raw FROM ({lines}) WHERE {own_id} IN (SELECT unnest({literals(ids)}))"
+    read = _read_again(connection, load, contract, f"{own_id} IN (SELECT unnest({literals(ids)}))")
+    return f"SELECT load_id, day, id, {settle.content(contract)} AS content, line FROM ({read})"
+
+
+def lines_of(connection: DuckDBPyConnection, load: Load, contract: Contract, condition: str) -> str:
+    """The select of the lines of the records that meet a condition, read again for them."""
+    return f"SELECT line FROM ({_read_again(connection, load, contract)}) WHERE {condition}"
+
+
+def _read_again(connection: DuckDBPyConnection, load: Load, contract: Contract, where: str = "true") -> str:
+    """The select of the good records of some native lines, with their lines."""
+    mine = f"SELECT line, raw FROM ({inputs.numbered(connection, load)}) WHERE {where}"
     given = objects.native_objects(contract, mine, timestamp=load.source.timestamp)
-    source = load.source
     select = contract_sql.checked(
         contract,
         given.select,
-        source=source.name,
+        source=load.source.name,
         load_id=load.load_id,
-        timezone=source.timezone,
-        id_prefix=source.id_prefix,
+        timezone=load.source.timezone,
+        id_prefix=load.source.id_prefix,
         parsed=given.parsed,
         absent=given.absent,
     )
-    return f"SELECT load_id, day, id, {settle.content(contract)} AS content, line FROM ({select}) WHERE refusal IS NULL"
+    return f"SELECT * FROM ({select}) WHERE refusal IS NULL"
 
 
 def stage_head(connection: DuckDBPyConnection, load: Load) -> None:

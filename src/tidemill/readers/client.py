@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from tidemill import build, catalog, describe, ingest, plan, publish, settings, thresholds
+from tidemill import build, catalog, compact, describe, ingest, plan, prune, publish, settings, thresholds
 from tidemill import show as windowed
 from tidemill.engines import cuts, export, reading
 from tidemill.engines.quoting import identifier
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     import polars as pl
 
     from tidemill.build import Built
+    from tidemill.compact import Compacted
     from tidemill.describe import Description
     from tidemill.ingest import Report
     from tidemill.plan import TableStatus
+    from tidemill.prune import Pruned
     from tidemill.settings import Settings
     from tidemill.show import Shown
     from tidemill.verify import Outcome
@@ -181,6 +183,25 @@ class Tidemill:
     def status(self) -> list[TableStatus]:
         """What is fresh and what is stale, and how many breaches of thresholds are open, a row a table."""
         return plan.status(self.home, self.settings)
+
+    def compact(self, *, dry_run: bool = False) -> list[Compacted]:
+        """Make one file of a day's small ones in the lake, and remove files that nothing names any more."""
+        return compact.compact(self.home, self.settings, dry_run=dry_run)
+
+    def prune(self, keep: str, *, tables: bool = False, dry_run: bool = False) -> list[Pruned]:
+        """Remove the lake's records of whole UTC days that are older than `keep` (90d); what left which table.
+
+        Days that touch a pruned one are sealed: tables keep what they say of them, and records that come later are
+        quarantined as `pruned`. With `tables` the tables' days, weeks and months that are sealed go, too.
+
+        Raises:
+            UsageError: `keep` is no number of days.
+        """
+        return prune.prune(self.home, self.settings, keep=keep, tables=tables, dry_run=dry_run)
+
+    def late(self) -> list[str]:
+        """How many records came too late for sealed days, as a line; none if none did."""
+        return plan.later(self.home)
 
     def breaches(self) -> list[str]:
         """The breaches of thresholds that are open in the newest snapshot, a line each; of many the worst."""

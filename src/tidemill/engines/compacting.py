@@ -1,0 +1,36 @@
+"""Several files of a lake table written as one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tidemill import lake
+from tidemill.engines import relations, settlement
+from tidemill.engines.checking import PARQUET
+from tidemill.engines.quoting import identifier, literal
+from tidemill.records import BY_TABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from duckdb import DuckDBPyConnection
+
+    from tidemill.lake import Addition, DataFile
+
+
+def merge(connection: DuckDBPyConnection, table: str, files: Sequence[DataFile], folder: Path) -> Addition:
+    """Write the rows of some files of one table and day into one; what none of them has a value in is left out.
+
+    Records are ordered by their instant, then by their key, so that a reader of some hours reads little of it.
+    """
+    absent = frozenset.intersection(*(file.absent for file in files))
+    columns = {name: kind for name, kind in lake.TABLES[table].items() if name not in absent}
+    order = f" ORDER BY {BY_TABLE[table].day_of}, {BY_TABLE[table].names[0]}" if table in BY_TABLE else ""
+    target = folder / "merged.parquet"
+    names = ", ".join(map(identifier, columns))
+    connection.execute(
+        f"COPY (SELECT {names} FROM ({relations.stored(columns, files)}){order}) TO {literal(target)} ({PARQUET})"
+    )
+    (addition,) = settlement.additions(connection, table, {str(target): files[0].day}, absent)
+    return addition

@@ -1,0 +1,83 @@
+"""Less history: the records of old days leave the lake, and if it is asked for the tables' rows of those days, too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from tidemill import build, catalog, clock, lake, publish
+from tidemill.errors import UsageError
+from tidemill.sealed import is_sealed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import date
+
+    from tidemill.home import Home
+    from tidemill.settings import Settings
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What leaves a table of the lake (files, rows), or a published table (partitions, rows)."""
+
+    table: str
+    days: int
+    rows: int
+
+
+def prune(
+    home: Home,
+    settings: Settings,
+    *,
+    keep: str,
+    tables: bool = False,
+    dry_run: bool = False,
+    today: date | None = None,
+    say: Callable[[str], None] | None = None,
+) -> list[Pruned]:
+    """Remove the records of whole UTC days that are older than `keep` (90d), and with `tables` what tables say of them.
+
+    A day, week or month of a table that has a pruned day is sealed: it stays as it is and is never built again.
+
+    Raises:
+        UsageError: `keep` is no number of days.
+    """
+    before = _first_kept(keep, today or datetime.now(UTC).date())
+    now = lake.current(home)
+    found = [_of_lake(now, table, before) for table in lake.RECORD_TABLES]
+    found += _of_tables(home, settings, max(before, now.pruned)) if tables else []
+    if not dry_run:
+        with home.lock("lake"):
+            lake.prepare(home)
+            lake.prune(home, before)
+        if tables:
+            build.run(home, settings, forget=True, say=say)
+    return [pruned for pruned in found if pruned.days]
+
+
+def _first_kept(keep: str, today: date) -> str:
+    hours = clock.hours(keep)
+    if hours is None or hours % 24:
+        raise UsageError(f"keep takes a number of days like 90d; not {keep}")
+    try:
+        return str(today - timedelta(hours=hours))
+    except OverflowError:
+        raise UsageError(f"keep {keep} is before the beginning of time") from None
+
+
+def _of_lake(now: lake.Snapshot, table: str, before: str) -> Pruned:
+    files = [file for file in now.of(table) if file.day < before]
+    return Pruned(f"lake.{table}", len({file.day for file in files}), sum(file.rows for file in files))
+
+
+def _of_tables(home: Home, settings: Settings, pruned: str) -> list[Pruned]:
+    states = publish.current(home).tables
+    periods = [table for table in catalog.tables().values() if table.partition in clock.PERIODS]
+    return [_of_table(states.get(table.name, publish.TableState()), table.name, settings, pruned) for table in periods]
+
+
+def _of_table(state: publish.TableState, name: str, settings: Settings, pruned: str) -> Pruned:
+    gone = [made for value, made in state.partitions.items() if is_sealed(value, pruned, settings.timezone)]
+    return Pruned(name, len(gone), sum(int(made["rows"]) for made in gone))
