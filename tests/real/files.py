@@ -12,11 +12,19 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 DATA = Path(os.environ.get("TIDEMILL_REAL_DATA", Path(__file__).parents[3] / "shared" / "data")).resolve()
 MAX_TEXT_BYTES = 64 * 1024
+
+NEED_DATA = [
+    pytest.mark.skipif(not DATA.is_dir(), reason=f"no real data: {DATA} is missing (TIDEMILL_REAL_DATA says where)"),
+    pytest.mark.slow,
+]
+"""The marks of every file of tests that read the sets."""
 
 
 class Ledger(NamedTuple):

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import pytest
 
 from tests.real.files import (
-    DATA,
     LEDGERS,
     MAX_TEXT_BYTES,
+    NEED_DATA,
     Ledger,
     aider_events,
     csv_rows,
@@ -27,31 +25,11 @@ from tests.real.files import (
     snapshots,
     steps_of_runs,
 )
-from tidemill import Tidemill
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tidemill import Tidemill
 
-HERE = Path(__file__).parent
-
-pytestmark = [
-    pytest.mark.skipif(not DATA.is_dir(), reason=f"no real data: {DATA} is missing (TIDEMILL_REAL_DATA says where)"),
-    pytest.mark.slow,
-]
-
-
-@pytest.fixture(scope="module")
-def mill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tidemill]:
-    """A home into which every set was ingested, and its tables built."""
-    home = tmp_path_factory.mktemp("real")
-    shutil.copy(HERE / "tidemill.toml", home)
-    shutil.copytree(HERE / "formats", home / "formats")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TIDEMILL_REAL_DATA", str(DATA))
-        mill = Tidemill(home)
-        mill.ingest()
-        mill.build()
-        yield mill
+pytestmark = NEED_DATA
 
 
 def rows(mill: Tidemill, select: str) -> list[tuple[Any, ...]]:

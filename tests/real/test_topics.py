@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.real.files import DATA, csv_rows
+from tests.real.files import DATA, NEED_DATA, csv_rows
 from tidemill import Tidemill
 from tidemill.engines import duckdb as engine
 
@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 QUESTIONS, TEXTS, TOPICS = 10_003, 10_003, 9_971
 
-pytestmark = [
-    pytest.mark.skipif(not DATA.is_dir(), reason=f"no real data: {DATA} is missing (TIDEMILL_REAL_DATA says where)"),
-    pytest.mark.slow,
-]
+pytestmark = NEED_DATA
 
 
 @pytest.fixture(scope="module")
