@@ -15,7 +15,10 @@ from tidemill import __version__, catalog
 if TYPE_CHECKING:
     from tidemill import Tidemill
 
-COMMANDS: Final = ("init", "ingest", "build", "run", "query", "show", "path", "tables", "status", "check", "simulate")
+COMMANDS: Final = (
+    *("init", "ingest", "build", "run", "query", "show", "path", "tables", "status", "check"),
+    *("compact", "prune", "simulate"),
+)
 HEAVY: Final = ("polars", "duckdb", "pyarrow", "deltalake", "prefect", "pandas", "sqlglot", "pydantic")
 RECORDS: Final = (
     event("a", "2026-02-10T10:00:00Z", session_id="s1", user_id="u1", duration_ms=10.5),

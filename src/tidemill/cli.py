@@ -285,6 +285,24 @@ def status(context: typer.Context, form: FormatOption = None, output: OutputOpti
 
 
 @app.command()
+def check(
+    context: typer.Context,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Over all that is published, not just the newest build.")
+    ] = False,
+    form: FormatOption = None,
+    output: OutputOption = None,
+) -> None:
+    """Run the checks over what is published; exit code 1 if one fails."""
+    from tidemill import results
+
+    found = _mill(context).check(deep=deep)
+    results.checks(found, form, output)
+    if any(outcome.forbids for outcome in found):
+        raise typer.Exit(1)
+
+
+@app.command()
 def compact(
     context: typer.Context,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
@@ -310,24 +328,6 @@ def prune(
     from tidemill import results
 
     results.pruned(_mill(context).prune(keep, tables=tables, dry_run=dry_run), form, output)
-
-
-@app.command()
-def check(
-    context: typer.Context,
-    deep: Annotated[
-        bool, typer.Option("--deep", help="Over all that is published, not just the newest build.")
-    ] = False,
-    form: FormatOption = None,
-    output: OutputOption = None,
-) -> None:
-    """Run the checks over what is published; exit code 1 if one fails."""
-    from tidemill import results
-
-    found = _mill(context).check(deep=deep)
-    results.checks(found, form, output)
-    if any(outcome.forbids for outcome in found):
-        raise typer.Exit(1)
 
 
 @app.command()
