@@ -1,0 +1,150 @@
+"""A. JSON lines to validated, deduplicated, queryable Parquet by day."""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from benchmarks import answers, data, report
+from benchmarks.environments import QUIET, own, peers, tidemill
+from benchmarks.measure import Contender
+from benchmarks.report import Reach
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from benchmarks.measure import Timed
+    from benchmarks.plan import Plan
+
+TITLE: Final = "A. JSON lines to validated, deduplicated, queryable Parquet by day"
+OURS: Final = "tidemill ingest"
+ONE_FILE: Final = "DuckDB's bare COPY, to one file"
+LIMIT: Final = "DuckDB's bare COPY, by day"
+POLARS: Final = "Polars, to one file"
+DLT: Final = "dlt"
+LOOP: Final = "a plain Python loop"
+READS: Final = "read_json('{lines}')"
+PEAK_GIB: Final = 1.5
+
+
+def run(plan: Plan) -> list[str]:
+    """Measure, and say it as lines of RESULTS.md."""
+    lines = plan.folder / "events.jsonl"
+    answers.execute(data.clean(lines, plan.events))
+    size = lines.stat().st_size / 1e9
+    found = plan.compete([*engine(plan, lines, plan.events), *others(plan.folder, lines)])
+    lines.unlink()
+    return [
+        f"## {TITLE}: {plan.events:,} lines ({size:.2f} GB)",
+        "",
+        *report.table(found, LIMIT, "lines", plan.events),
+        *report.reaches([*_of_bare(found, 0.7), _memory(found[0]), *ahead(found)]),
+        report.footer(found, plan.rounds),
+    ]
+
+
+def engine(
+    plan: Plan, lines: Path, good: int, reads: str = READS, columns: Mapping[str, str] = data.COLUMNS, where: str = ""
+) -> list[Contender]:
+    """Ours and the limits: the engine's bare copies of the same lines, which check, tell apart and refuse nothing.
+
+    `where` names the rows of a bare copy that are compared with ours.
+    """
+    home = plan.folder / "home"
+    stored = answers.parquet(home / "lake" / "events" / "*" / "*.parquet")
+    scanned = reads.format(lines=lines)
+
+    def accepted() -> None:
+        answers.same_rows(OURS, answers.one_row(f"SELECT count(*) FROM {stored}"), (good,))
+
+    def bare(name: str, select: str, options: str, target: Path, files: str) -> Contender:
+        script = plan.folder / f"{target.stem}.sql"
+        script.write_text(f"COPY ({select}) TO '{target}' ({options})", encoding="utf-8")
+
+        def check() -> None:
+            theirs = answers.digest(answers.parquet(f"{target}{files}") + where, columns)
+            answers.same_rows(name, theirs, answers.digest(stored, columns))
+
+        return Contender(name, [own().script("duckdb_session", script)], partial(clear, target), check)
+
+    by_day = f"SELECT *, timestamp::DATE AS day FROM {scanned}"
+    return [
+        Contender(OURS, [tidemill(home, "ingest", str(lines), "--record", "event")], partial(clear, home), accepted),
+        bare(ONE_FILE, f"FROM {scanned}", "FORMAT parquet", plan.folder / "bare.parquet", ""),
+        bare(LIMIT, by_day, "FORMAT parquet, PARTITION_BY (day)", plan.folder / "days", "/*/*.parquet"),
+    ]
+
+
+def others(folder: Path, lines: Path) -> list[Contender]:
+    """The peers: their own simple ways from the same lines to Parquet."""
+    stored = answers.parquet(folder / "home" / "lake" / "events" / "*" / "*.parquet")
+
+    def peer(name: str, script: str, target: Path, files: str, *way: str, versions: str, note: str = "") -> Contender:
+        def check() -> None:
+            theirs = answers.digest(answers.parquet(f"{target}{files}"), data.COLUMNS)
+            answers.same_rows(name, theirs, answers.digest(stored, data.COLUMNS))
+
+        return Contender(
+            name,
+            [peers().script(script, lines, target, *way)],
+            clear=partial(clear, target),
+            check=check,
+            environment=QUIET,
+            version=peers().versions(versions),
+            note=note,
+            missing=peers().missing,
+        )
+
+    unchecked = "checks, tells apart and refuses nothing"
+    files = "/files/bench/events/*.parquet"
+    return [
+        peer(POLARS, "polars_lines", folder / "polars.parquet", "", "one-file", versions="polars", note=unchecked),
+        peer("Polars, by day", "polars_lines", folder / "polars", "/*/*.parquet", "by-day", versions="polars"),
+        peer(DLT, "dlt_lines", folder / "dlt", files, "own", versions="dlt", note="does not tell ids apart here"),
+        peer(
+            "dlt, fed by Arrow",
+            "dlt_lines",
+            folder / "dlt-arrow",
+            files,
+            "arrow",
+            versions="dlt",
+            note="as dlt; Arrow parses the lines",
+        ),
+        peer(
+            LOOP,
+            "python_lines",
+            folder / "loop",
+            "/*.parquet",
+            versions="pyarrow",
+            note="skips lines without an id, timestamp or type, or with an id that it has seen, and keeps none of them",
+        ),
+    ]
+
+
+def clear(target: Path) -> None:
+    """Remove what a run before made."""
+    if target.is_dir():
+        shutil.rmtree(target)
+    target.unlink(missing_ok=True)
+
+
+def of_limit(found: list[Timed], least: float, limit: str = LIMIT) -> Reach:
+    """That ours, the first, is at least that fast where the limit is 1."""
+    base = next(timed for timed in found if timed.contender.name == limit)
+    speed = base.wall / found[0].wall
+    return Reach(f"at least {least:g} of {limit}", f"{speed:.2f}", met=speed >= least)
+
+
+def _of_bare(found: list[Timed], least: float) -> list[Reach]:
+    return [of_limit(found, least)]
+
+
+def ahead(found: list[Timed]) -> list[Reach]:
+    """That ours is faster than the peers, by as much as is asked."""
+    return [report.ahead(found, POLARS), report.ahead(found, DLT, 10)]
+
+
+def _memory(timed: Timed) -> Reach:
+    return Reach(f"under {PEAK_GIB} GiB", f"{timed.memory:.2f} GiB", met=timed.memory < PEAK_GIB)
