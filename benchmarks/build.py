@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks import homes, report, rollups, selects
 from benchmarks.environments import tidemill
-from benchmarks.ingest import clear
 from benchmarks.measure import measure
 from benchmarks.report import Reach
 
@@ -20,7 +19,9 @@ if TYPE_CHECKING:
 TITLE: Final = "B. All tables built from nothing"
 DAYS: Final = 30
 LOOP_TIMES: Final = 25
-_SUMS: Final = "SELECT table_name, count(*) AS partitions, sum(rows)::BIGINT AS rows FROM builds GROUP BY ALL ORDER BY ALL"
+_SUMS: Final = (
+    "SELECT table_name, count(*) AS partitions, sum(rows)::BIGINT AS rows FROM builds GROUP BY ALL ORDER BY ALL"
+)
 
 
 def run(plan: Plan) -> list[str]:
@@ -61,7 +62,7 @@ def _ahead(found: Sequence[Timed]) -> list[Reach]:
 
 def _every_table(home: Path, events: int) -> list[str]:
     """Every table's seconds from nothing and after one more hour, each measured once."""
-    clear(home / "tables")
+    homes.clear(home / "tables")
     building = measure(tidemill(home, "build", "--as-of", "latest"))
     first, sums = homes.seconds(home), homes.rows(home, _SUMS)
     loading, more = homes.one_more_hour(home)
@@ -69,7 +70,7 @@ def _every_table(home: Path, events: int) -> list[str]:
     return [
         "### Every table, measured once",
         "",
-        f"Built from nothing in {building.wall:.1f} s (peak {building.memory:.2f} GiB), {_rate(events, building.wall)}.",
+        f"Built from nothing in {building.wall:.1f} s, {_rate(events, building.wall)}, peak {building.memory:.2f} GiB.",
         f"One more hour: loaded in {loading.wall:.1f} s, built in {more.wall:.1f} s (peak {more.memory:.2f} GiB).",
         "",
         "| table | partitions | rows | seconds | speed | seconds after one more hour |",

@@ -99,6 +99,13 @@ def seconds(home: Path) -> dict[str, float]:
     return {row["table_name"]: row["seconds"] for row in rows(home, query)}
 
 
+def clear(target: Path) -> None:
+    """Remove what a run before made."""
+    if target.is_dir():
+        shutil.rmtree(target)
+    target.unlink(missing_ok=True)
+
+
 def _copy(source: str, target: str) -> None:
     if source.endswith(".parquet"):
         os.link(source, target)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks import answers, data, homes, one_more_hour, report, rollups
 from benchmarks.environments import tidemill
-from benchmarks.ingest import clear
 from benchmarks.measure import Contender, measure
 from benchmarks.report import Reach
 from tidemill import catalog, clock
@@ -37,7 +36,7 @@ def run(plan: Plan) -> list[str]:
 
     def same() -> None:
         kept = plan.folder / "late-tables"
-        clear(kept)
+        homes.clear(kept)
         shutil.copytree(home / "tables" / "current", kept)
         measure(tidemill(home, "build", "--as-of", "latest", "--full"))
         rollups.same(home, list(catalog.tables()), lambda table: answers.parquet(kept / table / "*.parquet"))

@@ -25,7 +25,7 @@ class ContenderError(Exception):
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds on the clock, seconds of processor time, and peak memory in GiB, as the operating system accounts them."""
+    """Seconds on the clock and of processor time, and peak memory in GiB, as the operating system accounts them."""
 
     wall: float
     processor: float = 0.0
@@ -128,12 +128,13 @@ def side_by_side(contenders: Sequence[Contender], rounds: int, say: Callable[[st
 
 def _checked(contender: Contender, say: Callable[[str], None]) -> str:
     """Why a contender is not timed; empty when it gave our answer."""
-    try:
-        if contender.missing:
-            raise ContenderError(contender.missing)
-        run(contender)
-        contender.check()
-    except ContenderError as error:
-        say(f"{contender.name} is not timed: {error}")
-        return str(error)
-    return ""
+    missing = contender.missing
+    if not missing:
+        try:
+            run(contender)
+            contender.check()
+        except ContenderError as error:
+            missing = str(error)
+    if missing:
+        say(f"{contender.name} is not timed: {missing}")
+    return missing

@@ -1,4 +1,4 @@
-"""C. One more hour of records on short and on long histories: ours, our own full build, and what the engine would take."""
+"""C. One more hour of records on short and on long histories: ours, our own full build, and incremental models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks import answers, homes, incremental, report, rollups, selects
 from benchmarks.environments import tidemill
-from benchmarks.ingest import clear
 from benchmarks.measure import Contender
 from benchmarks.report import Reach
 from tidemill import catalog
@@ -78,7 +77,7 @@ def _ours(plan: Plan, days: int, kinds: dict[str, list[float]]) -> list[Contende
     home, kept = homes.history(plan.folder, plan.day_events, days)[0], plan.folder / f"hour-{days}"
 
     def keep_tables() -> None:
-        clear(kept)
+        homes.clear(kept)
         shutil.copytree(home / "tables" / "current", kept)
 
     def same() -> None:
@@ -138,7 +137,9 @@ def _reaches(found: Sequence[Timed], days: Sequence[int]) -> list[Reach]:
     full = _ratio(walls[full_name(middle)], walls[name(middle)])
     return [
         Reach(f"at most 2 times from {middle} to {days[-1]} days", f"{longer:.2f} times", met=longer <= TWICE),
-        Reach(f"{FULL_TIMES} times as fast as a full build at {middle} days", f"{full:.2f} times", met=full >= FULL_TIMES),
+        Reach(
+            f"{FULL_TIMES} times as fast as a full build at {middle} days", f"{full:.2f} times", met=full >= FULL_TIMES
+        ),
     ]
 
 

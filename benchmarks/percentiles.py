@@ -57,10 +57,10 @@ def run(plan: Plan) -> list[str]:
     return [
         f"## {TITLE}: a lake of {longest} days of {plan.day_events:,} events",
         "",
-        f"Inside one warm process, `Tidemill.sql` and `Tidemill.show`: each asked once, then {REPEATS} times in each of",
+        f"Inside one warm process, `Tidemill.sql` and `Tidemill.show`: each asked once, then {REPEATS} times, in",
         f"{plan.rounds} processes. The exact figures are `quantile_cont` over `lake.events`.",
         "",
-        "| what | days | from | median ms | min–max ms | greatest relative error |",
+        "| what | days | from | median ms | min-max ms | greatest relative error |",
         "|---|---|---|---|---|---|",
         *map(_row, found),
         "",
@@ -92,7 +92,7 @@ def _error(estimates: Sequence[float], exact: Sequence[float]) -> float:
 
 
 def _row(answer: Answer) -> str:
-    spread = f"{min(answer.milliseconds):.1f}–{max(answer.milliseconds):.1f}"
+    spread = f"{min(answer.milliseconds):.1f}-{max(answer.milliseconds):.1f}"
     way = {"histogram": "latency_histogram", "exact": "raw rows", "show": "raw rows, by `show`"}[answer.way]
     error = "exact" if answer.error is None else f"{answer.error:.2%}"
     return f"| {answer.what} | {answer.days} | {way} | {answer.median:.1f} | {spread} | {error} |"

@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 CATALOG: Final = "bench"
 DATABASE: Final = f"{CATALOG}.duckdb"
+DBT_TABLE: Final = f"{CATALOG}.main.{{}}"
+SQLMESH_TABLE: Final = f"{CATALOG}.main_tables.{{}}"
 READS: Final = "FROM events"
 
-_DBT_MODEL: Final = """{{{{ config(materialized='incremental', incremental_strategy='delete+insert', unique_key='{key}') }}}}
+_DBT_MODEL: Final = """{{{{ config(
+    materialized='incremental', incremental_strategy='delete+insert', unique_key='{key}'
+) }}}}
 {{% set last = run_query('SELECT max({key})::DATE FROM ' ~ this).columns[0][0] if is_incremental() else '1970-01-01' %}}
 {select}
 """

@@ -67,10 +67,10 @@ def steps(found: Sequence[Timed], names: Sequence[str]) -> list[str]:
 
 
 def _rows(found: Sequence[Timed], heads: Sequence[str], cells: Callable[[Timed], Sequence[str]]) -> list[str]:
-    rows = [f"| | median s | min–max s | {' | '.join(heads)} |", "|---" * (len(heads) + 3) + "|"]
+    rows = [f"| | median s | min-max s | {' | '.join(heads)} |", "|---" * (len(heads) + 3) + "|"]
     for timed in found:
         if timed.rounds:
-            spread = f"{min(timed.walls):.2f}–{max(timed.walls):.2f}"
+            spread = f"{min(timed.walls):.2f}-{max(timed.walls):.2f}"
             rest = [f"{timed.wall:.2f}", spread, *cells(timed)]
         else:
             rest = [f"not measured: {timed.missing.replace('|', '/')}", *[""] * (len(heads) + 1)]
@@ -83,6 +83,13 @@ def reaches(found: Sequence[Reach]) -> list[str]:
     rows = ["| reach | reached | |", "|---|---|---|"]
     rows += [f"| {reach.asked} | {reach.reached} | {'yes' if reach.met else '**no**'} |" for reach in found]
     return [*rows, ""]
+
+
+def of_limit(found: Sequence[Timed], limit: str, least: float) -> Reach:
+    """That ours, the first, is at least that fast where the limit is 1."""
+    base = next(timed for timed in found if timed.contender.name == limit)
+    speed = base.wall / found[0].wall
+    return Reach(f"at least {least:g} of {limit}", f"{speed:.2f}", met=speed >= least)
 
 
 def ahead(found: Sequence[Timed], name: str, times: float = 1.0) -> Reach:
@@ -130,4 +137,3 @@ def write(sections: dict[str, Sequence[str]], order: Sequence[str], path: Path =
 def _notes(found: Sequence[Timed]) -> list[str]:
     notes = [f"- {timed.contender.name}: {timed.contender.note}." for timed in found if timed.contender.note]
     return [*notes, ""] if notes else []
-

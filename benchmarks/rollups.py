@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks import answers, homes, projects, selects
 from benchmarks.environments import QUIET, own, peers, tidemill
-from benchmarks.ingest import clear
 from benchmarks.measure import Contender
 from tidemill import catalog
 
@@ -44,7 +43,7 @@ def contenders(folder: Path, home: Path, first_day: str) -> list[Contender]:
 def ours(home: Path, names: Sequence[str]) -> Contender:
     """Our build of some tables, after all that was published is gone."""
     command = tidemill(home, "build", *names, "--as-of", "latest")
-    return Contender(OURS, [command], partial(clear, home / "tables"), note="also checks them, and publishes")
+    return Contender(OURS, [command], partial(homes.clear, home / "tables"), note="also checks them, and publishes")
 
 
 def bare(folder: Path, home: Path, tables: Sequence[Table]) -> Contender:
@@ -58,14 +57,14 @@ def bare(folder: Path, home: Path, tables: Sequence[Table]) -> Contender:
 
 
 def dbt(folder: Path, home: Path) -> Contender:
-    """dbt's models from nothing."""
+    """The models of dbt from nothing."""
     environment = peers()
     projects.dbt(folder, home)
     return Contender(
         DBT,
         [projects.dbt_run(folder)],
         clear=partial(projects.fresh_database, environment, folder),
-        check=partial(same, home, selects.ROLLUPS, f"{projects.CATALOG}.main.{{}}".format, folder / projects.DATABASE),
+        check=partial(same, home, selects.ROLLUPS, projects.DBT_TABLE.format, folder / projects.DATABASE),
         environment=QUIET,
         version=environment.versions("dbt-core", "dbt-duckdb", "duckdb"),
         note="the same SQL; its tables are in a DuckDB file",
@@ -81,7 +80,7 @@ def sqlmesh(folder: Path, home: Path, first_day: str) -> Contender:
         SQLMESH,
         [projects.sqlmesh_plan(folder, homes.AFTER)],
         clear=partial(projects.fresh_database, environment, folder),
-        check=partial(same, home, selects.ROLLUPS, f"{projects.CATALOG}.main_tables.{{}}".format, folder / projects.DATABASE),
+        check=partial(same, home, selects.ROLLUPS, projects.SQLMESH_TABLE.format, folder / projects.DATABASE),
         environment=QUIET,
         version=environment.versions("sqlmesh", "duckdb"),
         note="the same SQL; its tables are in a DuckDB file; it pins duckdb below 2, and runs on what that resolves to",
@@ -89,16 +88,14 @@ def sqlmesh(folder: Path, home: Path, first_day: str) -> Contender:
     )
 
 
-def same(
-    home: Path, names: Sequence[str], theirs: Callable[[str], str], database: Path | None = None
-) -> None:
+def same(home: Path, names: Sequence[str], theirs: Callable[[str], str], database: Path | None = None) -> None:
     """Raise unless each table is equal to ours."""
     for name in names:
         published = answers.parquet(home / "tables" / "current" / name / "*.parquet")
         answers.same_table(name, theirs(name), published, catalog.table(name).key, database)
 
 
-def _script(name: str, package: str, target: Path, home: Path, source: str, version: str = "") -> Contender:
+def _script(name: str, package: str, target: Path, home: Path, source: str, *, version: str = "") -> Contender:
     return Contender(
         name,
         [peers().script(f"{package}_rollups", source, target)],
@@ -116,5 +113,5 @@ def _files(target: Path) -> Callable[[str], str]:
 
 
 def _empty(folder: Path) -> None:
-    clear(folder)
+    homes.clear(folder)
     folder.mkdir(parents=True)

@@ -6,7 +6,7 @@ import shutil
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from benchmarks import answers, data, ingest, report
+from benchmarks import answers, data, homes, ingest, report
 from benchmarks.environments import own, tidemill
 from benchmarks.measure import Contender, ContenderError
 from benchmarks.report import Reach
@@ -42,8 +42,8 @@ def run(plan: Plan) -> list[str]:
     bare = [own().script("duckdb_session", script)]
     found = plan.compete(
         [
-            Contender(ingest.OURS, [command], partial(ingest.clear, home), ledger),
-            Contender(LIMIT, bare, partial(ingest.clear, target), same, note="has no ledger, and knows no file again"),
+            Contender(ingest.OURS, [command], partial(homes.clear, home), ledger),
+            Contender(LIMIT, bare, partial(homes.clear, target), same, note="has no ledger, and knows no file again"),
         ]
     )
     shutil.rmtree(folder)

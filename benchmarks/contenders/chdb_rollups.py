@@ -17,12 +17,13 @@ COUNTED = (
 )
 OUTCOMES = "countIf(success) AS successes, countIf(NOT success) AS failures, countIf(success IS NULL) AS unknown"
 RATE = "countIf(success) / nullIf(count(success), 0) AS success_rate"
-DURATIONS = """
+PERCENTILES = "quantilesExactInclusive(0.5, 0.95, 0.99)(duration_ms)"
+DURATIONS = f"""
     count(duration_ms) AS count_duration_ms, sum(duration_ms) AS total_duration_ms, avg(duration_ms) AS avg_duration_ms,
     min(duration_ms) AS min_duration_ms, max(duration_ms) AS max_duration_ms,
-    quantilesExactInclusive(0.5, 0.95, 0.99)(duration_ms) AS q,
-    if(count_duration_ms = 0, NULL, q[1]) AS p50_duration_ms, if(count_duration_ms = 0, NULL, q[2]) AS p95_duration_ms,
-    if(count_duration_ms = 0, NULL, q[3]) AS p99_duration_ms
+    if(count_duration_ms = 0, NULL, {PERCENTILES}[1]) AS p50_duration_ms,
+    if(count_duration_ms = 0, NULL, {PERCENTILES}[2]) AS p95_duration_ms,
+    if(count_duration_ms = 0, NULL, {PERCENTILES}[3]) AS p99_duration_ms
 """
 TOKENS = ", ".join(f"toInt64(ifNull(sum(e.{name}), 0)) AS {name}" for name in FIGURES[1:4])
 DAY = "toDate32(e.timestamp) AS day"
@@ -68,5 +69,4 @@ TABLES = {
 }
 session = Session()
 for name, select in TABLES.items():
-    session.query(f"INSERT INTO FUNCTION file('{target}/{name}.parquet', 'Parquet') SELECT * EXCEPT q FROM ({select})"
-                  if " AS q," in select else f"INSERT INTO FUNCTION file('{target}/{name}.parquet', 'Parquet') {select}")
+    session.query(f"INSERT INTO FUNCTION file('{target}/{name}.parquet', 'Parquet') {select}")

@@ -17,8 +17,8 @@ SUMS = FIGURES[1:4]
 events = pd.read_parquet(source, columns=COLUMNS, partitioning=None, dtype_backend="pyarrow")
 events["day"] = events["timestamp"].dt.date
 events["hour"] = events["timestamp"].dt.floor("h")
-events["succeeded"] = events["success"].fillna(False)
-events["failed"] = (~events["success"]).fillna(False)
+events["succeeded"] = events["success"].fillna(value=False)
+events["failed"] = (~events["success"]).fillna(value=False)
 events["unknown"] = events["success"].isna()
 events["error"] = events["type"] == "error_occurred"
 events["question"] = events["type"] == "question"
@@ -57,7 +57,7 @@ def durations(groups: Any) -> pd.DataFrame:  # noqa: ANN401
             "max_duration_ms": x.max(),
         }
     )
-    percentiles = x.quantile([0.5, 0.95, 0.99]).unstack()  # noqa: PD010 - it is the last level of the index
+    percentiles = x.quantile([0.5, 0.95, 0.99]).unstack()
     for q, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99")):
         found[f"{name}_duration_ms"] = percentiles[q]
     return found

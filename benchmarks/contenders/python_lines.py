@@ -20,14 +20,16 @@ target.mkdir()
 seen: set[str] = set()
 days: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
 writers: dict[str, pq.ParquetWriter] = {}
+schemas: dict[str, pa.Schema] = {}
 
 
 def flush(day: str) -> None:
     """Write what is held of a day."""
     rows = pa.Table.from_pylist(days.pop(day))
     if day not in writers:
+        schemas[day] = rows.schema
         writers[day] = pq.ParquetWriter(target / f"{day}.parquet", rows.schema)
-    writers[day].write_table(rows.cast(writers[day].schema))
+    writers[day].write_table(rows.cast(schemas[day]))
 
 
 with source.open(encoding="utf-8") as lines:

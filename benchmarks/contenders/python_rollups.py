@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 source, target = map(Path, sys.argv[1:])
 FIGURES = ("duration_ms", "input_tokens", "output_tokens", "total_tokens", "cost_usd")
@@ -152,8 +154,8 @@ def count(record: dict[str, Any]) -> None:
     for name in ("activity_daily", "activity_hourly"):
         add(tables[name][key(name, record)], record, counts=once, people=True)
     add(tables["event_types_daily"][key("event_types_daily", record)], record, counts=True)
-    if name := KINDS.get(record["type"]):
-        add(tables[name][key(name, record)], record, counts=True)
+    if kind := KINDS.get(record["type"]):
+        add(tables[kind][key(kind, record)], record, counts=True)
     if any(record[name] is not None for name in OWNERS):
         group = tables["session_activity_daily"][key("session_activity_daily", record)]
         add(group, record, counts=once)

@@ -42,8 +42,8 @@ FILTERS = {
     "everything": ("", f" AND type IN {KINDS}"),
     "one type": (" AND type = 'llm_request'", " AND type = 'llm_request'"),
     "one tool": (
-        " AND type = 'tool_use' AND name = 'search'",
-        " AND type = 'tool_use' AND tool_name = 'search'",
+        " AND type = 'tool_use' AND name = 'Read'",
+        " AND type = 'tool_use' AND tool_name = 'Read'",
     ),
 }
 
@@ -68,7 +68,7 @@ def of_rows(days: int, filters: str) -> list[float]:
 def shown(days: int) -> list[float]:
     """Each day's, by show, from raw rows."""
     found = mill.show("event_types_daily", since=f"{days}d", as_of="latest", where={"type": "llm_request"})
-    return found.select("p50_duration_ms", "p95_duration_ms", "p99_duration_ms").row(-1)
+    return [*found.select("p50_duration_ms", "p95_duration_ms", "p99_duration_ms").row(-1)]
 
 
 def timed(ask: Callable[[], list[float]], times: int) -> dict[str, Any]:
