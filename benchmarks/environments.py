@@ -16,14 +16,16 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[1]
 CONTENDERS: Final = Path(__file__).with_name("contenders")
+HOME: Final = ROOT / "build" / "bench-home"
 QUIET: Final = {
     "PYTHONPATH": "",
+    "HOME": str(HOME),
     "DO_NOT_TRACK": "1",
     "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     "SQLMESH__DISABLE_ANONYMIZED_ANALYTICS": "true",
     "RUNTIME__DLTHUB_TELEMETRY": "false",
 }
-"""Peers see nothing of the project, and report to nobody."""
+"""Peers see nothing of the project, leave nothing in the home of whoever runs them, and report to nobody."""
 _VERSIONS: Final = """
 import importlib.metadata, json, sys
 print(json.dumps({name: importlib.metadata.version(name) for name in sys.argv[1:]}))
@@ -62,6 +64,7 @@ def peers(name: str = "peers") -> Environment:
     folder = ROOT / "build" / f"bench-{name}"
     python = folder / "bin" / "python"
     if (folder / ".installed").exists():
+        HOME.mkdir(parents=True, exist_ok=True)
         return Environment(name, python)
     log = ROOT / "build" / f"bench-{name}.log"
     said = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []

@@ -23,18 +23,19 @@ HEAD: Final = """# Results
 What `make bench` measured: the same work done by tidemill and by what one would otherwise write, side by side. Every
 contender is a process of its own; its answer is checked to be equal to ours before anything is timed; contenders take
 turns, each with all cores and its own defaults for memory; peak memory is the operating system's figure for the
-process. Times are medians, then the least and the most. A section holds for the day, machine and versions in it.
+process (for the largest, where a contender starts several). Times are medians, then the least and the most. A section
+holds for the day, machine and versions that it names.
 """
 _SECTION: Final = re.compile(r"<!-- (\S+) -->\n(.*?)(?=<!-- |\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Reach:
-    """What was asked for, what was measured, and whether that is enough."""
+    """What was asked for, what was measured, and whether that is enough; None where it was not measured."""
 
     asked: str
     reached: str
-    met: bool
+    met: bool | None
 
 
 def table(found: Sequence[Timed], limit: str, unit: str, count: int) -> list[str]:
@@ -81,7 +82,8 @@ def _rows(found: Sequence[Timed], heads: Sequence[str], cells: Callable[[Timed],
 def reaches(found: Sequence[Reach]) -> list[str]:
     """What was asked for beside what was reached."""
     rows = ["| reach | reached | |", "|---|---|---|"]
-    rows += [f"| {reach.asked} | {reach.reached} | {'yes' if reach.met else '**no**'} |" for reach in found]
+    said = {True: "yes", False: "**no**", None: ""}
+    rows += [f"| {reach.asked} | {reach.reached} | {said[reach.met]} |" for reach in found]
     return [*rows, ""]
 
 
@@ -97,7 +99,7 @@ def ahead(found: Sequence[Timed], name: str, times: float = 1.0) -> Reach:
     ours, other = found[0], next(timed for timed in found if timed.contender.name == name)
     asked = f"ahead of {name}" if times == 1 else f"{times:g} times as fast as {name}"
     if not other.rounds:
-        return Reach(asked, "not measured", met=False)
+        return Reach(asked, "not measured", met=None)
     return Reach(asked, f"{other.wall / ours.wall:.2f} times", met=other.wall / ours.wall >= times)
 
 

@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import answers, bad_lines, data, homes, ingest, late, measure, report, rollups, selects, small_files
+from benchmarks import (
+    answers,
+    bad_lines,
+    data,
+    environments,
+    homes,
+    ingest,
+    late,
+    measure,
+    report,
+    rollups,
+    selects,
+    small_files,
+)
 from benchmarks.measure import Contender, ContenderError, Measured, Timed
 from benchmarks.plan import Plan
 from tidemill import Tidemill, catalog
@@ -76,6 +89,13 @@ def test_contenders_take_turns_and_none_is_dropped_silently(tmp_path: Path) -> N
     assert [reasons[n] for n in (0, 1, 2, 4, 5)] == ["", "", "other rows", "not installed", "left out of this run"]
     assert "cannot" in reasons[3]
     assert "| broken | not measured: python" in "\n".join(report.times(found))
+
+
+def test_an_environment_that_is_not_there_says_so() -> None:
+    """What runs in an environment that was not made is missing, and has no versions."""
+    absent = environments.peers("absent")
+    assert absent.missing == "its environment is not installed: make bench installs it"
+    assert not absent.versions("duckdb")
 
 
 def test_nothing_is_compared_with_a_failure_of_ours(tmp_path: Path) -> None:

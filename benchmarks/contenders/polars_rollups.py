@@ -103,4 +103,5 @@ tables = {
     "session_activity_daily": sessions,
     "tools_daily": uses("tool_use", "tool_name"),
 }
-pl.collect_all([frame.sink_parquet(f"{target}/{name}.parquet", lazy=True) for name, frame in tables.items()])
+sinks = [frame.sink_parquet(f"{target}/{name}.parquet", lazy=True) for name, frame in tables.items()]
+pl.collect_all(sinks, engine="streaming")
