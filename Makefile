@@ -44,7 +44,7 @@ lock: | build ## write every lock from its ranges (ARGS=--upgrade for the newest
 	@$(PYTHON) -m venv build/lock
 	@build/lock/bin/python -m pip --disable-pip-version-check -qq install "uv>=0.9"
 	@$(COMPILE) pyproject.toml --extra flows --group dev --output-file requirements.lock $(ARGS)
-	@grep -oE '^(duckdb|polars|pyarrow)==[^ ]+' requirements.lock > build/engines.txt
+	@grep -oE '^(duckdb|pyarrow)==[^ ]+' requirements.lock > build/engines.txt
 	@$(COMPILE) benchmarks/peers.in --python-version 3.11 --no-strip-extras --constraints build/engines.txt \
 		--output-file benchmarks/peers.lock $(ARGS)
 	@$(COMPILE) benchmarks/sqlmesh.in --python-version 3.11 --no-strip-extras \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -70,6 +71,11 @@ def peers(name: str = "peers") -> Environment:
     said = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
     why = next((line.strip() for line in said if "error" in line.lower()), "make bench installs it")
     return Environment(name, python, f"its environment is not installed: {why}")
+
+
+def of_packages(*names: str) -> Environment:
+    """Where a peer's packages are: the project's own environment, if it has them all, or else that of the peers."""
+    return own() if all(importlib.util.find_spec(name) for name in names) else peers()
 
 
 def tidemill(home: Path, *words: str) -> list[str]:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from benchmarks import answers, data, homes, report
-from benchmarks.environments import QUIET, own, peers, tidemill
+from benchmarks.environments import QUIET, of_packages, own, tidemill
 from benchmarks.measure import Contender
 from benchmarks.report import Reach
 
@@ -93,15 +93,16 @@ def others(folder: Path, lines: Path) -> list[Contender]:
             theirs = answers.digest(answers.parquet(f"{target}{files}"), data.COLUMNS)
             answers.same_rows(name, theirs, answers.digest(stored, data.COLUMNS))
 
+        environment = of_packages(versions)
         return Contender(
             name,
-            [peers().script(script, lines, target, *way)],
+            [environment.script(script, lines, target, *way)],
             clear=partial(homes.clear, target),
             check=check,
             environment=QUIET,
-            version=peers().versions(versions),
+            version=environment.versions(versions),
             note=note,
-            missing=peers().missing,
+            missing=environment.missing,
         )
 
     unchecked = "checks, tells apart and refuses nothing"

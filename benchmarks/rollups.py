@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from benchmarks import answers, homes, projects, selects
-from benchmarks.environments import QUIET, own, peers, tidemill
+from benchmarks.environments import QUIET, of_packages, own, peers, tidemill
 from benchmarks.measure import Contender
 from tidemill import catalog
 
@@ -96,15 +96,16 @@ def same(home: Path, names: Sequence[str], theirs: Callable[[str], str], databas
 
 
 def _script(name: str, package: str, target: Path, home: Path, source: str, *, version: str = "") -> Contender:
+    environment = of_packages(version or package)
     return Contender(
         name,
-        [peers().script(f"{package}_rollups", source, target)],
+        [environment.script(f"{package}_rollups", source, target)],
         clear=partial(_empty, target),
         check=partial(same, home, selects.ROLLUPS, _files(target)),
         environment=QUIET,
-        version=peers().versions(version or package),
+        version=environment.versions(version or package),
         note=DIFFERS,
-        missing=peers().missing,
+        missing=environment.missing,
     )
 
 
