@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
+COMPILE := build/lock/bin/uv pip compile --universal --generate-hashes --quiet --no-config --no-emit-index-url \
+	--no-emit-find-links --custom-compile-command "make lock"
+PEERS := build/bench-peers/.installed build/bench-sqlmesh/.installed
 
 # Prefect keeps its files in here, not in the user's home, and reports to nobody.
 export PREFECT_HOME := $(CURDIR)/build/prefect
@@ -34,16 +37,20 @@ docs: $(READY) | build ## write docs/tables.md from the tables' SQL files
 	@$(BIN)/python -m tidemill.dictionary > build/tables.md
 	@mv build/tables.md docs/tables.md
 
-bench: $(READY) | build ## measure speed and memory
-	@$(BIN)/python -m benchmarks.run $(ARGS)
+bench: $(READY) $(PEERS) | build ## measure speed and memory beside peers (ARGS="--only ingest --scale 1", or --help)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
-lock: | build ## write requirements.lock from pyproject.toml (ARGS=--upgrade for the newest of everything)
+lock: | build ## write every lock from its ranges (ARGS=--upgrade for the newest of everything)
 	@$(PYTHON) -m venv build/lock
 	@build/lock/bin/python -m pip --disable-pip-version-check -qq install "uv>=0.9"
-	@build/lock/bin/uv pip compile pyproject.toml --extra flows --group dev --universal --generate-hashes \
-		--no-config --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-		--quiet --output-file requirements.lock $(ARGS)
-	@echo "requirements.lock: $$(grep -c '^[a-z].*==' requirements.lock) packages"
+	@$(COMPILE) pyproject.toml --extra flows --group dev --output-file requirements.lock $(ARGS)
+	@grep -oE '^(duckdb|pyarrow)==[^ ]+' requirements.lock > build/engines.txt
+	@$(COMPILE) benchmarks/peers.in --python-version 3.11 --no-strip-extras --constraints build/engines.txt \
+		--output-file benchmarks/peers.lock $(ARGS)
+	@$(COMPILE) benchmarks/sqlmesh.in --python-version 3.11 --no-strip-extras \
+		--output-file benchmarks/sqlmesh.lock $(ARGS)
+	@for lock in requirements.lock benchmarks/*.lock; do \
+		echo "$$lock: $$(grep -c '^[a-z].*==' $$lock) packages"; done
 
 clean: ## remove .venv, build/, dist/ and every cache; data/ stays
 	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -63,3 +70,10 @@ $(LOCKED): requirements.lock
 $(READY): $(LOCKED) pyproject.toml
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
+
+# What cannot be installed is no reason to measure nothing: its log says why, RESULTS.md tells it, the next run tries again.
+build/bench-%/.installed: benchmarks/%.lock | build
+	@echo "Installing what $< names into $(@D): a minute, once"
+	@$(PYTHON) -m venv --clear $(@D)
+	@if $(@D)/bin/python -m pip --disable-pip-version-check --no-input -qq install --require-hashes -r $< \
+		> $(@D).log 2>&1; then touch $@; else echo "$(@D) cannot be installed; $(@D).log says why" >&2; fi
