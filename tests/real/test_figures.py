@@ -76,6 +76,13 @@ def assert_same(published: pl.DataFrame, expected: pl.DataFrame, *key: str) -> N
     )
 
 
+def between_its_own(events: pl.DataFrame, own: pl.Expr) -> tuple[pl.DataFrame, str, str]:
+    """All events from the second instant of one's own on and before the last, and those two."""
+    instants = events.filter(own)["at"].unique().sort()
+    first, end = instants[1], instants[-1]
+    return events.filter(pl.col("at") >= first, pl.col("at") < end), first.isoformat(), end.isoformat()
+
+
 @pytest.mark.parametrize("table", PERIODS)
 def test_activity_is_that_of_all_sets_in_every_period(mill: Tidemill, events: pl.DataFrame, table: str) -> None:
     """Events, errors, users, outcomes, durations, tokens and cost of each hour, day, week and month; no sessions."""
@@ -251,35 +258,36 @@ def test_a_window_ends_with_the_instant_that_it_is_as_of(mill: Tidemill, events:
         assert expected.filter(pl.col("cost_usd") > 9_990).height == requests
 
 
-def test_a_window_of_one_user_has_that_users_events(mill: Tidemill, events: pl.DataFrame) -> None:
-    """Two days and a half of a user, from an event's instant on and up to another's, which isn't in it."""
-    user = events.row(by_predicate=pl.col("cost_usd") > 9_990, named=True)["user"]
-    own = events.filter(pl.col("user") == user)
-    first = OUTLIER
-    [end] = own.filter(pl.col("at") > first + timedelta(days=2, hours=2))["at"].sort().head(1)
+def test_a_window_of_nobody_leaves_the_events_of_users_out(mill: Tidemill, events: pl.DataFrame) -> None:
+    """Those of aider that carry no user, between whose instants three users worked."""
+    nobody = pl.col("user").is_null()
+    inside, first, end = between_its_own(events, nobody & (pl.col("source") == "aider"))
+    assert inside["user"].drop_nulls().n_unique() == 3
     expected = (
-        own.filter(pl.col("at") >= first, pl.col("at") < end)
+        inside.filter(nobody)
         .group_by(day=pl.col("at").dt.date())
         .agg(pl.len().alias("events"), errors(), *(pl.col(column).sum() for column in TOKENS), sum_of("cost_usd"))
     )
-    published = mill.show("activity_daily", from_=first.isoformat(), to=end.isoformat(), where={"user_id": user})
-    assert_same(published, expected, "day")
+    assert_same(mill.show("activity_daily", from_=first, to=end, where={"user_id": None}), expected, "day")
 
 
 def test_a_window_of_one_assistant_has_its_requests(mill: Tidemill, events: pl.DataFrame) -> None:
-    """An hour of the code service that ends with one of its requests, of which the seventh digit of a second is cut."""
-    own = events.filter(pl.col("assistant") == "azure/code").sort("at")
-    end = own["at"][own.height // 2]
-    inside = own.filter(pl.col("at") > end - timedelta(hours=1), pl.col("at") <= end)
-    expected = inside.group_by(assistant_id="assistant").agg(
-        pl.lit("code").alias("name"),
-        pl.len().alias("requests"),
-        *(pl.col(column).sum() for column in TOKENS),
-        pl.lit(None, pl.Float64).alias("cost_usd"),
-        pl.len().alias("unpriced_requests"),
+    """Between two requests of the code service, in whose instants the seventh digit of a second is cut."""
+    code = pl.col("assistant") == "azure/code"
+    inside, first, end = between_its_own(events, code)
+    expected = (
+        inside.filter(code)
+        .group_by(assistant_id="assistant")
+        .agg(
+            pl.lit("code").alias("name"),
+            pl.len().alias("requests"),
+            *(pl.col(column).sum() for column in TOKENS),
+            pl.lit(None, pl.Float64).alias("cost_usd"),
+            pl.len().alias("unpriced_requests"),
+        )
     )
-    where = {"assistant_id": "azure/code"}
-    assert_same(mill.show("assistant_costs", since="1h", as_of=end.isoformat(), where=where), expected, "assistant_id")
+    published = mill.show("assistant_costs", from_=first, to=end, where={"assistant_id": "azure/code"})
+    assert_same(published, expected, "assistant_id")
 
 
 def test_what_no_set_records_has_tables_without_rows(mill: Tidemill) -> None:
