@@ -21,6 +21,8 @@ pytestmark = NEED_DATA
 
 OUTLIER: Final = datetime(2025, 5, 7, 15, 29, 32, tzinfo=UTC)
 """When aider says that a call cost $9,990.01."""
+TICK: Final = timedelta(microseconds=1)
+WEEK: Final = timedelta(days=7)
 SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 PERIODS: Final = {
     "activity_hourly": ("hour", pl.col("at").dt.truncate("1h")),
@@ -237,25 +239,36 @@ def test_series_have_their_figures_day_by_day(mill: Tidemill) -> None:
     assert ends["last_value"].is_in(ends["last"]).all()
 
 
-def test_a_window_ends_with_the_instant_that_it_is_as_of(mill: Tidemill, events: pl.DataFrame) -> None:
-    """A week of a user's calls has the one of $9,990.01 up to its very second, and not a microsecond before."""
-    for end, requests in ((OUTLIER, 1), (OUTLIER - timedelta(microseconds=1), 0)):
-        inside = events.filter(pl.col("at") > end - timedelta(days=7), pl.col("at") <= end)
-        calls = pl.col("type") == "llm_request"
-        expected = (
-            inside.drop_nulls("user")
-            .group_by(user_id="user")
-            .agg(
-                pl.lit(168).alias("window_hours"),
-                calls.sum().alias("requests"),
-                pl.col("total_tokens").filter(calls).sum(),
-                pl.col("cost_usd").filter(calls).sum(),
-                pl.col("at").max().alias("last_active"),
-            )
-            .filter(pl.col("requests") > 0)
+@pytest.mark.parametrize(
+    ("end", "dear"),
+    [
+        (OUTLIER - TICK, 0),
+        (OUTLIER, 1),
+        (OUTLIER + WEEK - TICK, 1),
+        (OUTLIER + WEEK, 0),
+    ],
+    ids=["ends before it", "ends with it", "begins before it", "begins with it"],
+)
+def test_a_window_has_its_last_instant_and_not_its_first(
+    mill: Tidemill, events: pl.DataFrame, end: datetime, dear: int
+) -> None:
+    """A week of calls, to the microsecond at which the one of $9,990.01 comes into it and leaves it again."""
+    is_call = pl.col("type") == "llm_request"
+    expected = (
+        events.filter(pl.col("at") > end - WEEK, pl.col("at") <= end)
+        .drop_nulls("user")
+        .group_by(user_id="user")
+        .agg(
+            pl.lit(168).alias("window_hours"),
+            is_call.sum().alias("requests"),
+            pl.col("total_tokens").filter(is_call).sum(),
+            pl.col("cost_usd").filter(is_call).sum(),
+            pl.col("at").max().alias("last_active"),
         )
-        assert_same(mill.show("user_usage", since="7d", as_of=end.isoformat()), expected, "user_id")
-        assert expected.filter(pl.col("cost_usd") > 9_990).height == requests
+        .filter(pl.col("requests") > 0)
+    )
+    assert expected.filter(pl.col("cost_usd") > 9_990).height == dear
+    assert_same(mill.show("user_usage", since="7d", as_of=end), expected, "user_id")
 
 
 def test_a_window_of_nobody_leaves_the_events_of_users_out(mill: Tidemill, events: pl.DataFrame) -> None:
