@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-FIELDS = pl.Schema(
+FIELDS: dict[str, pl.DataType] = pl.Schema(
     {
-        "source": pl.String,
+        "source": pl.String(),
         "at": pl.Datetime("us", "UTC"),
-        "type": pl.String,
-        "name": pl.String,
-        "category": pl.String,
-        "user": pl.String,
-        "assistant": pl.String,
-        "model": pl.String,
-        "provider": pl.String,
-        "success": pl.Boolean,
-        "duration_ms": pl.Float64,
-        "ttft_ms": pl.Float64,
-        "input_tokens": pl.Int64,
-        "output_tokens": pl.Int64,
-        "total_tokens": pl.Int64,
-        "cost_usd": pl.Float64,
+        "type": pl.String(),
+        "name": pl.String(),
+        "category": pl.String(),
+        "user": pl.String(),
+        "assistant": pl.String(),
+        "model": pl.String(),
+        "provider": pl.String(),
+        "success": pl.Boolean(),
+        "duration_ms": pl.Float64(),
+        "ttft_ms": pl.Float64(),
+        "input_tokens": pl.Int64(),
+        "output_tokens": pl.Int64(),
+        "total_tokens": pl.Int64(),
+        "cost_usd": pl.Float64(),
     }
 )
 UNITS = {

@@ -21,6 +21,8 @@ pytestmark = NEED_DATA
 
 OUTLIER: Final = datetime(2025, 5, 7, 15, 29, 32, tzinfo=UTC)
 """When aider says that a call cost $9,990.01."""
+TICK: Final = timedelta(microseconds=1)
+WEEK: Final = timedelta(days=7)
 SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 PERIODS: Final = {
     "activity_hourly": ("hour", pl.col("at").dt.truncate("1h")),
@@ -74,6 +76,13 @@ def assert_same(published: pl.DataFrame, expected: pl.DataFrame, *key: str) -> N
         rel_tol=1e-9,
         abs_tol=1e-12,
     )
+
+
+def between_its_own(events: pl.DataFrame, own: pl.Expr) -> tuple[pl.DataFrame, str, str]:
+    """All events from the second instant of one's own on and before the last, and those two."""
+    instants = events.filter(own)["at"].unique().sort()
+    first, end = instants[1], instants[-1]
+    return events.filter(pl.col("at") >= first, pl.col("at") < end), first.isoformat(), end.isoformat()
 
 
 @pytest.mark.parametrize("table", PERIODS)
@@ -230,56 +239,68 @@ def test_series_have_their_figures_day_by_day(mill: Tidemill) -> None:
     assert ends["last_value"].is_in(ends["last"]).all()
 
 
-def test_a_window_ends_with_the_instant_that_it_is_as_of(mill: Tidemill, events: pl.DataFrame) -> None:
-    """A week of a user's calls has the one of $9,990.01 up to its very second, and not a microsecond before."""
-    for end, requests in ((OUTLIER, 1), (OUTLIER - timedelta(microseconds=1), 0)):
-        inside = events.filter(pl.col("at") > end - timedelta(days=7), pl.col("at") <= end)
-        calls = pl.col("type") == "llm_request"
-        expected = (
-            inside.drop_nulls("user")
-            .group_by(user_id="user")
-            .agg(
-                pl.lit(168).alias("window_hours"),
-                calls.sum().alias("requests"),
-                pl.col("total_tokens").filter(calls).sum(),
-                pl.col("cost_usd").filter(calls).sum(),
-                pl.col("at").max().alias("last_active"),
-            )
-            .filter(pl.col("requests") > 0)
-        )
-        assert_same(mill.show("user_usage", since="7d", as_of=end.isoformat()), expected, "user_id")
-        assert expected.filter(pl.col("cost_usd") > 9_990).height == requests
-
-
-def test_a_window_of_one_user_has_that_users_events(mill: Tidemill, events: pl.DataFrame) -> None:
-    """Two days and a half of a user, from an event's instant on and up to another's, which isn't in it."""
-    user = events.row(by_predicate=pl.col("cost_usd") > 9_990, named=True)["user"]
-    own = events.filter(pl.col("user") == user)
-    first = OUTLIER
-    [end] = own.filter(pl.col("at") > first + timedelta(days=2, hours=2))["at"].sort().head(1)
+@pytest.mark.parametrize(
+    ("end", "dear"),
+    [
+        (OUTLIER - TICK, 0),
+        (OUTLIER, 1),
+        (OUTLIER + WEEK - TICK, 1),
+        (OUTLIER + WEEK, 0),
+    ],
+    ids=["ends before it", "ends with it", "begins before it", "begins with it"],
+)
+def test_a_window_has_its_last_instant_and_not_its_first(
+    mill: Tidemill, events: pl.DataFrame, end: datetime, dear: int
+) -> None:
+    """A week of calls, to the microsecond at which the one of $9,990.01 comes into it and leaves it again."""
+    is_call = pl.col("type") == "llm_request"
     expected = (
-        own.filter(pl.col("at") >= first, pl.col("at") < end)
+        events.filter(pl.col("at") > end - WEEK, pl.col("at") <= end)
+        .drop_nulls("user")
+        .group_by(user_id="user")
+        .agg(
+            pl.lit(168).alias("window_hours"),
+            is_call.sum().alias("requests"),
+            pl.col("total_tokens").filter(is_call).sum(),
+            pl.col("cost_usd").filter(is_call).sum(),
+            pl.col("at").max().alias("last_active"),
+        )
+        .filter(pl.col("requests") > 0)
+    )
+    assert expected.filter(pl.col("cost_usd") > 9_990).height == dear
+    assert_same(mill.show("user_usage", since="7d", as_of=end), expected, "user_id")
+
+
+def test_a_window_of_nobody_leaves_the_events_of_users_out(mill: Tidemill, events: pl.DataFrame) -> None:
+    """Those of aider that carry no user, between whose instants three users worked."""
+    nobody = pl.col("user").is_null()
+    inside, first, end = between_its_own(events, nobody & (pl.col("source") == "aider"))
+    assert inside["user"].drop_nulls().n_unique() == 3
+    expected = (
+        inside.filter(nobody)
         .group_by(day=pl.col("at").dt.date())
         .agg(pl.len().alias("events"), errors(), *(pl.col(column).sum() for column in TOKENS), sum_of("cost_usd"))
     )
-    published = mill.show("activity_daily", from_=first.isoformat(), to=end.isoformat(), where={"user_id": user})
-    assert_same(published, expected, "day")
+    assert_same(mill.show("activity_daily", from_=first, to=end, where={"user_id": None}), expected, "day")
 
 
 def test_a_window_of_one_assistant_has_its_requests(mill: Tidemill, events: pl.DataFrame) -> None:
-    """An hour of the code service that ends with one of its requests, of which the seventh digit of a second is cut."""
-    own = events.filter(pl.col("assistant") == "azure/code").sort("at")
-    end = own["at"][own.height // 2]
-    inside = own.filter(pl.col("at") > end - timedelta(hours=1), pl.col("at") <= end)
-    expected = inside.group_by(assistant_id="assistant").agg(
-        pl.lit("code").alias("name"),
-        pl.len().alias("requests"),
-        *(pl.col(column).sum() for column in TOKENS),
-        pl.lit(None, pl.Float64).alias("cost_usd"),
-        pl.len().alias("unpriced_requests"),
+    """Between two requests of the code service, in whose instants the seventh digit of a second is cut."""
+    code = pl.col("assistant") == "azure/code"
+    inside, first, end = between_its_own(events, code)
+    expected = (
+        inside.filter(code)
+        .group_by(assistant_id="assistant")
+        .agg(
+            pl.lit("code").alias("name"),
+            pl.len().alias("requests"),
+            *(pl.col(column).sum() for column in TOKENS),
+            pl.lit(None, pl.Float64).alias("cost_usd"),
+            pl.len().alias("unpriced_requests"),
+        )
     )
-    where = {"assistant_id": "azure/code"}
-    assert_same(mill.show("assistant_costs", since="1h", as_of=end.isoformat(), where=where), expected, "assistant_id")
+    published = mill.show("assistant_costs", from_=first, to=end, where={"assistant_id": "azure/code"})
+    assert_same(published, expected, "assistant_id")
 
 
 def test_what_no_set_records_has_tables_without_rows(mill: Tidemill) -> None:
