@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.real import frames
 from tests.real.files import DATA
 from tidemill import Tidemill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import polars as pl
 
 HERE = Path(__file__).parent
 BUILD_SECONDS: Final = 900
@@ -30,6 +33,12 @@ def mill(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[T
             if not (mill.home.path / "setup" / "done").exists():
                 _build(mill)
         yield mill
+
+
+@pytest.fixture(scope="session")
+def events() -> pl.DataFrame:
+    """The events of all sets, from their files."""
+    return frames.events()
 
 
 def _build(mill: Tidemill) -> None:

@@ -1,15 +1,14 @@
-"""Figures of activity, llm and metrics over the real sets, and of windows, against Polars and Python on the files."""
+"""Figures of activity, llm and metrics over the real sets, against those that Polars makes of their files."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 import pytest
-from polars.testing import assert_frame_equal
 
 from tests.real import frames
+from tests.real.figures import OUTLIER, SHARES, TOKENS, assert_same, errors, percentiles, stats, sum_of
 from tests.real.files import NEED_DATA
 from tidemill import checks
 from tidemill.verify import Result
@@ -19,70 +18,12 @@ if TYPE_CHECKING:
 
 pytestmark = NEED_DATA
 
-OUTLIER: Final = datetime(2025, 5, 7, 15, 29, 32, tzinfo=UTC)
-"""When aider says that a call cost $9,990.01."""
-TICK: Final = timedelta(microseconds=1)
-WEEK: Final = timedelta(days=7)
-SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 PERIODS: Final = {
     "activity_hourly": ("hour", pl.col("at").dt.truncate("1h")),
     "activity_daily": ("day", pl.col("at").dt.date()),
     "activity_weekly": ("week_start", pl.col("at").dt.date().dt.truncate("1w")),
     "activity_monthly": ("month_start", pl.col("at").dt.date().dt.month_start()),
 }
-TOKENS: Final = ("input_tokens", "output_tokens", "total_tokens")
-
-
-@pytest.fixture(scope="module")
-def events() -> pl.DataFrame:
-    """The events of all sets, from their files."""
-    return frames.events()
-
-
-def stats(column: str) -> list[pl.Expr]:
-    """Count, sum, mean, spread and percentiles, as tables.md has them."""
-    value = pl.col(column)
-    return [
-        value.count().alias(f"count_{column}"),
-        sum_of(column).alias(f"total_{column}"),
-        value.mean().alias(f"avg_{column}"),
-        value.min().alias(f"min_{column}"),
-        value.max().alias(f"max_{column}"),
-        *percentiles(column),
-    ]
-
-
-def percentiles(column: str) -> list[pl.Expr]:
-    """The exact ones, by linear interpolation."""
-    return [pl.col(column).quantile(share, "linear").alias(f"{name}_{column}") for name, share in SHARES.items()]
-
-
-def sum_of(column: str) -> pl.Expr:
-    """The sum, none of nothing: that of Polars is 0."""
-    return pl.when(pl.col(column).count() > 0).then(pl.col(column).sum()).alias(column)
-
-
-def errors() -> pl.Expr:
-    """How many events are errors."""
-    return (pl.col("type") == "error_occurred").sum().alias("errors")
-
-
-def assert_same(published: pl.DataFrame, expected: pl.DataFrame, *key: str) -> None:
-    """The same keys with the same figures, in all columns that are expected."""
-    counts = pl.selectors.integer().cast(pl.Int64)
-    assert_frame_equal(
-        published.select(expected.columns).with_columns(counts).sort(key),
-        expected.with_columns(counts).sort(key),
-        rel_tol=1e-9,
-        abs_tol=1e-12,
-    )
-
-
-def between_its_own(events: pl.DataFrame, own: pl.Expr) -> tuple[pl.DataFrame, str, str]:
-    """All events from the second instant of one's own on and before the last, and those two."""
-    instants = events.filter(own)["at"].unique().sort()
-    first, end = instants[1], instants[-1]
-    return events.filter(pl.col("at") >= first, pl.col("at") < end), first.isoformat(), end.isoformat()
 
 
 @pytest.mark.parametrize("table", PERIODS)
@@ -237,70 +178,6 @@ def test_series_have_their_figures_day_by_day(mill: Tidemill) -> None:
     ends = published.join(expected, on=key)
     assert ends["first_value"].is_in(ends["first"]).all()  # of samples at one instant any may be first
     assert ends["last_value"].is_in(ends["last"]).all()
-
-
-@pytest.mark.parametrize(
-    ("end", "dear"),
-    [
-        (OUTLIER - TICK, 0),
-        (OUTLIER, 1),
-        (OUTLIER + WEEK - TICK, 1),
-        (OUTLIER + WEEK, 0),
-    ],
-    ids=["ends before it", "ends with it", "begins before it", "begins with it"],
-)
-def test_a_window_has_its_last_instant_and_not_its_first(
-    mill: Tidemill, events: pl.DataFrame, end: datetime, dear: int
-) -> None:
-    """A week of calls, to the microsecond at which the one of $9,990.01 comes into it and leaves it again."""
-    is_call = pl.col("type") == "llm_request"
-    expected = (
-        events.filter(pl.col("at") > end - WEEK, pl.col("at") <= end)
-        .drop_nulls("user")
-        .group_by(user_id="user")
-        .agg(
-            pl.lit(168).alias("window_hours"),
-            is_call.sum().alias("requests"),
-            pl.col("total_tokens").filter(is_call).sum(),
-            pl.col("cost_usd").filter(is_call).sum(),
-            pl.col("at").max().alias("last_active"),
-        )
-        .filter(pl.col("requests") > 0)
-    )
-    assert expected.filter(pl.col("cost_usd") > 9_990).height == dear
-    assert_same(mill.show("user_usage", since="7d", as_of=end), expected, "user_id")
-
-
-def test_a_window_of_nobody_leaves_the_events_of_users_out(mill: Tidemill, events: pl.DataFrame) -> None:
-    """Those of aider that carry no user, between whose instants three users worked."""
-    nobody = pl.col("user").is_null()
-    inside, first, end = between_its_own(events, nobody & (pl.col("source") == "aider"))
-    assert inside["user"].drop_nulls().n_unique() == 3
-    expected = (
-        inside.filter(nobody)
-        .group_by(day=pl.col("at").dt.date())
-        .agg(pl.len().alias("events"), errors(), *(pl.col(column).sum() for column in TOKENS), sum_of("cost_usd"))
-    )
-    assert_same(mill.show("activity_daily", from_=first, to=end, where={"user_id": None}), expected, "day")
-
-
-def test_a_window_of_one_assistant_has_its_requests(mill: Tidemill, events: pl.DataFrame) -> None:
-    """Between two requests of the code service, in whose instants the seventh digit of a second is cut."""
-    code = pl.col("assistant") == "azure/code"
-    inside, first, end = between_its_own(events, code)
-    expected = (
-        inside.filter(code)
-        .group_by(assistant_id="assistant")
-        .agg(
-            pl.lit("code").alias("name"),
-            pl.len().alias("requests"),
-            *(pl.col(column).sum() for column in TOKENS),
-            pl.lit(None, pl.Float64).alias("cost_usd"),
-            pl.len().alias("unpriced_requests"),
-        )
-    )
-    published = mill.show("assistant_costs", from_=first, to=end, where={"assistant_id": "azure/code"})
-    assert_same(published, expected, "assistant_id")
 
 
 def test_what_no_set_records_has_tables_without_rows(mill: Tidemill) -> None:
