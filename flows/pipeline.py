@@ -17,6 +17,7 @@ from tidemill.build import Build, Built
 from tidemill.errors import TableError, TidemillError
 from tidemill.home import Home
 from tidemill.ingest import Report
+from tidemill.sources import asked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,7 @@ def ingest_source(home: str, source: str) -> list[Report]:
     """Load what is new in one source."""
     place = Home.at(home)
     config = settings.load(place)
-    return ingest.ingest(place, config, ingest.sources(config, [source]))
+    return ingest.ingest(place, config, asked.sources(config, [source]))
 
 
 @task(task_run_name="build {table}", **CAREFUL)

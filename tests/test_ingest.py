@@ -512,15 +512,15 @@ for path in sys.argv[2:]:
 """
 CRASH = """
 import os, signal, sys
-from tidemill import Tidemill, lake
-append, left = lake._append, int(sys.argv[3])
+from tidemill import Tidemill, delta
+append, left = delta.append, int(sys.argv[3])
 def killed(*arguments):
     global left
     if left == 0:
         {crash}
     left -= 1
     append(*arguments)
-lake._append = killed
+delta.append = killed
 Tidemill(sys.argv[1]).ingest(sys.argv[2])
 """
 KILL, INTERRUPT = "os.kill(os.getpid(), signal.SIGKILL)", "raise KeyboardInterrupt"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import duckdb
 
-from tidemill import lake
+from tidemill import delta, lake
 from tidemill.engines import compacting
 from tidemill.engines import duckdb as engine
 from tidemill.engines.snapshot import CATALOG
@@ -116,12 +116,12 @@ def _finish(home: Home, found: dict[str, Compacted], *, grace_hours: int, dry_ru
         now, named = lake.snapshot(home), _named_by_snapshots(home)
         for table, made in found.items():
             made.bytes_after = _size(now.paths(table))
-            old = [path for path in lake.left(home, table, grace_hours) if str(path) not in named]
+            old = [path for path in delta.left(home.lake / table, grace_hours) if str(path) not in named]
             made.removed = len(old)
             if not dry_run:
                 for path in old:
                     path.unlink(missing_ok=True)
-                lake.shorten_log(home, table)
+                delta.shorten_log(home.lake / table)
 
 
 def _named_by_snapshots(home: Home) -> set[str]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import shutil
 import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
-
-from pydantic import ValidationError
 
 from tidemill import formats, lake
 from tidemill.engines import bundle, checking, contract, relations, staging
@@ -25,7 +21,8 @@ from tidemill.settings import Source, expanded
 from tidemill.sources import files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Sequence
+    from pathlib import Path
 
     from duckdb import DuckDBPyConnection
 
@@ -34,8 +31,6 @@ if TYPE_CHECKING:
     from tidemill.home import Home
     from tidemill.settings import Settings
 
-FILES: Final = "files"
-"""The source of files that are named on the command line."""
 ROWS_A_COMMIT: Final = 2_000_000
 LOADS_A_COMMIT: Final = 2_000
 FEWEST_BUNDLED: Final = 2
@@ -280,43 +275,3 @@ def commit(
                 lake.commit(home, [str(row["load_id"]) for row in ledger], additions)
                 journaled.close()
             return ledger
-
-
-def sources(
-    settings: Settings, names: Sequence[str], *, source: str | None = None, **given: str | None
-) -> list[Source]:
-    """The configured sources of those names, or all; other names are files, of the source `files` or the one named.
-
-    What is `given` (record, format, timezone) holds for files; of a configured source it replaces the setting.
-    """
-    values = {key: value for key, value in given.items() if value is not None}
-    if values.get("format", "").endswith(".sql"):
-        values["format"] = str(Path(values["format"]).expanduser().absolute())
-    if not names:
-        if source and source not in settings.sources:
-            raise UsageError.unknown("source", source, settings.sources)
-        return [_with(settings.sources[name], values) for name in ([source] if source else settings.sources)]
-    configured = [name for name in names if name in settings.sources]
-    for name in names:
-        if name not in settings.sources and _is_near(name, settings.sources):
-            raise UsageError.unknown("source", name, settings.sources)
-    paths = [str(Path(name).expanduser().absolute()) for name in names if name not in settings.sources]
-    found = [_with(settings.sources[name], values) for name in configured]
-    if paths:
-        known = settings.sources.get(source or "")
-        like = known.model_dump(exclude={"path"}) if known else {"name": source or FILES}
-        found.append(_with(Source(**like, path=paths), values))
-    return found
-
-
-def _is_near(name: str, known: Iterable[str]) -> bool:
-    """Whether a name is rather a source's, mistyped, than a file's: a plain word that no file has for a name."""
-    return name.isidentifier() and not Path(name).exists() and bool(difflib.get_close_matches(name, known, cutoff=0.5))
-
-
-def _with(source: Source, values: dict[str, str]) -> Source:
-    try:
-        return source.given_besides(values)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        raise UsageError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error

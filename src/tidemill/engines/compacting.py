@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from tidemill.lake import Addition, DataFile
+    from tidemill.delta import Addition, DataFile
 
 
 def merge(connection: DuckDBPyConnection, table: str, files: Sequence[DataFile], folder: Path) -> Addition:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
     from duckdb.sqltypes import DuckDBPyType
 
-    from tidemill.lake import DataFile
+    from tidemill.delta import DataFile
 
     Filters = Mapping[str, object]
 

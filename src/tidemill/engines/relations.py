@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from tidemill.lake import DataFile
+    from tidemill.delta import DataFile
 
 PERIOD_COLUMNS: Final = frozenset({"day", "week_start", "month_start"})
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from tidemill.lake import DataFile
+    from tidemill.delta import DataFile
     from tidemill.records import Contract
 
 

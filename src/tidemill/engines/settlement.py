@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tidemill.delta import Addition, name_file, schema
 from tidemill.engines import inputs
 from tidemill.engines import settle as sql
 from tidemill.engines.quoting import literal, literals
 from tidemill.engines.relations import dates
 from tidemill.engines.staging import kept_text, lines_of, read_alone, relocate
-from tidemill.lake import Addition, name_file, schema
 from tidemill.records import CONTRACTS, EVENT, JOB, METRIC, QUARANTINE
 from tidemill.sealed import REASON
 

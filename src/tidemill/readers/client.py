@@ -11,6 +11,7 @@ from tidemill.engines import cuts, export, reading
 from tidemill.engines.quoting import identifier
 from tidemill.errors import UsageError
 from tidemill.home import Home
+from tidemill.sources import asked
 from tidemill.windows import Asked
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Tidemill:
                 beside others that can is in its report's `failures`.
         """
         config = self.settings
-        found = ingest.sources(
+        found = asked.sources(
             config, [str(name) for name in names], source=source, record=record, format=format, timezone=timezone
         )
         return ingest.ingest(self.home, config, found, reread=reread, progress=progress)
