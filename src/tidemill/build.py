@@ -7,7 +7,7 @@ import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,7 @@ class Build:
     as_of: datetime
     asked: bool
     full: bool
+    checks: str = ""
     forget: bool = False
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     records: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
@@ -79,7 +80,13 @@ class Build:
             or publish.lake_digest(self.lake) != self.before.lake_digest
             or str(self.home.path) != self.before.home
             or thresholds.redefined(self)
+            or self.rechecked
         )
+
+    @property
+    def rechecked(self) -> bool:
+        """Whether a check is another than when the newest snapshot was published: it has not seen what is in there."""
+        return bool(self.before.id) and self.checks != self.before.checks
 
     def known(self, table: str) -> Mapping[str, dict[str, Any]]:
         """The partitions of a table as they stand: published, or built by now."""
@@ -256,6 +263,9 @@ def run(
     approved = checks.known(home, despite)
     with begin(home, settings, as_of=as_of, full=full) as build:
         build.forget = forget
+        if say:
+            for line in _emptiness(build):
+                say(line)
         for number, name in enumerate(wanted):
             report = partial(progress, name, number, len(wanted)) if progress else None
             try:
@@ -271,6 +281,17 @@ def run(
         return build.built
 
 
+def _emptiness(build: Build) -> list[str]:
+    """What a reader must know of tables that will say nothing."""
+    newest = max((file.day for kind in lake.RECORD_TABLES for file in build.lake.of(kind)), default="")
+    if not newest:
+        return [f"{build.home.lake} holds no records yet; load some with: tidemill ingest FILE"]
+    day = str((build.as_of - timedelta(days=1)).date())
+    if build.asked or newest >= day:
+        return []
+    return [f"windows end now, but the newest record is of {newest}; to end them there: --as-of {windows.LATEST}"]
+
+
 def finish(build: Build, *, despite: Sequence[str] = (), say: Callable[[str], None] | None = None) -> str | None:
     """Check what was built, evaluate the thresholds, and publish it, if anything changed; returns the snapshot's id.
 
@@ -279,6 +300,7 @@ def finish(build: Build, *, despite: Sequence[str] = (), say: Callable[[str], No
     Raises:
         CheckError: a check failed that is not in `despite`; nothing is published.
     """
+    build.checks = checks.definitions(build.home)
     if not build.changed:
         return None
     waived = verify.approve(build, despite=despite, say=say)

@@ -97,6 +97,9 @@ def read(folder: Path) -> Mapping[str, Table]:
 def table(name: str) -> Table:
     """The table of that name; UsageError names the nearest."""
     found = tables().get(name)
+    record = name.removeprefix("lake.")
+    if found is None and record in RECORD_RELATIONS:
+        raise UsageError(f'{record} are records, not a table; ask for them with: tidemill query "FROM lake.{record}"')
     if found is None:
         raise UsageError.unknown("table", name, tables())
     return found

@@ -5,6 +5,8 @@ A check is one select of offending rows. Its file begins with a description and 
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -70,6 +72,12 @@ def checks(home: Home) -> Mapping[str, Check]:
         check = _read(path, str(path))
         found[path.stem] = replace(check, reads=check.reads & there)
     return found
+
+
+def definitions(home: Home) -> str:
+    """The digest of every check that is a file: another one has not been asked of what is published."""
+    found = {name: [check.severity.value, check.select] for name, check in checks(home).items() if check.select}
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
 
 def known(home: Home, names: Iterable[str]) -> list[str]:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from tidemill import cli_upkeep
+from tidemill.cli_options import FormatOption, OutputOption, mill_of
 from tidemill.errors import TidemillError
-from tidemill.output import Format, note
+from tidemill.output import note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,13 +33,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-FormatOption = Annotated[
-    Format | None,
-    typer.Option(
-        "--format", help="What the result is written as; if not given, what the file's name says, or a table."
-    ),
-]
-OutputOption = Annotated[Path | None, typer.Option("--output", help="The file that the result is written to.")]
 AsOf = Annotated[
     str | None, typer.Option("--as-of", metavar="TIME|latest", help="When windows end; now, if not given.")
 ]
@@ -70,19 +65,13 @@ def _options(
     context.obj = home
 
 
-def _mill(context: typer.Context) -> Tidemill:
-    from tidemill.readers.client import Tidemill
-
-    return Tidemill(context.obj)
-
-
 @app.command()
 def init(context: typer.Context) -> None:
     """Write a tidemill.toml that explains itself."""
     from tidemill.errors import UsageError
     from tidemill.example import EXAMPLE
 
-    home = _mill(context).home
+    home = mill_of(context).home
     if home.settings_file.exists():
         raise UsageError(f"{home.settings_file} exists already; edit it, or remove it first")
     home.make(home.path)
@@ -106,11 +95,12 @@ def ingest(
     reread: Annotated[bool, typer.Option("--reread", help="Read files again that have not changed.")] = False,
 ) -> None:
     """Load what is new in the configured sources, or in the files named here."""
-    mill = _mill(context)
+    mill = mill_of(context)
     options = {"record": record, "format": form, "source": source, "timezone": timezone}
-    from tidemill import results
+    from tidemill import quarantine, results
 
-    results.loads(_ingest(mill, names or [], reread=reread, **options))
+    found = _ingest(mill, names or [], reread=reread, **options)
+    results.loads(found, quarantine.reasons(mill.home, found))
 
 
 def _ingest(mill: Tidemill, names: Sequence[str], *, reread: bool = False, **options: str | None) -> list[Report]:
@@ -135,7 +125,7 @@ def build(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is stale and why, and build nothing.")] = False,
 ) -> None:
     """Build what is stale, check it, and publish it all at once."""
-    mill = _mill(context)
+    mill = mill_of(context)
     if dry_run:
         _plan(mill, tables or [], full=full, as_of=as_of)
     else:
@@ -177,12 +167,12 @@ def _warn(text: str) -> None:
 @app.command()
 def run(context: typer.Context, full: Full = False, as_of: AsOf = None) -> None:
     """Ingest every source, then build: the whole pipeline once."""
-    from tidemill import results
+    from tidemill import quarantine, results
 
-    mill = _mill(context)
+    mill = mill_of(context)
     found = _ingest(mill, [])
     try:
-        results.loads(found)
+        results.loads(found, quarantine.reasons(mill.home, found))
     finally:
         _build(mill, [], full=full, as_of=as_of)
 
@@ -197,7 +187,7 @@ def query(
     """Ask the published tables and the lake with SQL, read-only."""
     from tidemill.output import write
 
-    write(_mill(context).sql(sql), form, output)
+    write(mill_of(context).sql(sql), form, output)
 
 
 @app.command()
@@ -228,7 +218,7 @@ def show(
     from tidemill.output import write
     from tidemill.windows import Asked
 
-    mill, filters = _mill(context), _filters(where or [])
+    mill, filters = mill_of(context), _filters(where or [])
     asked = Asked(since=since, as_of=as_of, from_=from_, to=to)
     if not asked:
         write(mill.published(table, filters), form, output)
@@ -256,7 +246,7 @@ def _filters(where: Sequence[str]) -> dict[str, str]:
 @app.command()
 def path(context: typer.Context, table: Annotated[str, typer.Argument(help="The table's name.")]) -> None:
     """Print the folder of a table's files in the newest snapshot."""
-    typer.echo(_mill(context).path(table))
+    typer.echo(mill_of(context).path(table))
 
 
 @app.command()
@@ -270,7 +260,7 @@ def tables(
     from tidemill import describe, results
 
     if table:
-        describe.write(_mill(context).describe(table), form, output)
+        describe.write(mill_of(context).describe(table), form, output)
     else:
         results.tables(form, output)
 
@@ -280,7 +270,7 @@ def status(context: typer.Context, form: FormatOption = None, output: OutputOpti
     """Say what is fresh, stale or sealed, and which thresholds are breached."""
     from tidemill import results
 
-    mill = _mill(context)
+    mill = mill_of(context)
     results.status(mill.status(), [*mill.breaches(), *mill.late()], form, output)
 
 
@@ -296,38 +286,15 @@ def check(
     """Run the checks over what is published; exit code 1 if one fails."""
     from tidemill import results
 
-    found = _mill(context).check(deep=deep)
+    found = mill_of(context).check(deep=deep)
     results.checks(found, form, output)
     if any(outcome.forbids for outcome in found):
         raise typer.Exit(1)
 
 
-@app.command()
-def compact(
-    context: typer.Context,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
-    form: FormatOption = None,
-    output: OutputOption = None,
-) -> None:
-    """Make one file of a day's small ones in the lake, and remove old files that nothing names any more."""
-    from tidemill import results
-
-    results.compacted(_mill(context).compact(dry_run=dry_run), form, output)
-
-
-@app.command()
-def prune(
-    context: typer.Context,
-    keep: Annotated[str, typer.Option(metavar="90d", help="How many days of records are kept.")],
-    tables: Annotated[bool, typer.Option("--tables", help="Also remove what the tables say of pruned days.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
-    form: FormatOption = None,
-    output: OutputOption = None,
-) -> None:
-    """Remove the lake's records of old days for good; tables keep their figures of these days."""
-    from tidemill import results
-
-    results.pruned(_mill(context).prune(keep, tables=tables, dry_run=dry_run), form, output)
+app.add_typer(cli_upkeep.quarantine, name="quarantine")
+app.command()(cli_upkeep.compact)
+app.command()(cli_upkeep.prune)
 
 
 @app.command()
@@ -347,7 +314,7 @@ def simulate(
     """Write sample jobs, events and metrics, as many as you ask for."""
     from tidemill.simulate import simulate as generate
 
-    home = _mill(context).home
+    home = mill_of(context).home
     folder = output or home.path / "raw"
     home.make(folder)
     for file in generate(folder, events=events, jobs=jobs, metrics=metrics, days=days, seed=seed):

@@ -38,11 +38,15 @@ FEWEST_BUNDLED: Final = 2
 
 @dataclass
 class Report:
-    """What an ingest did with one source: the ledger's rows of its loads, and what was no load."""
+    """What an ingest did with one source: the ledger's rows of its loads, and what was no load.
+
+    `again` counts the loads of files that were loaded before, in another format.
+    """
 
     source: str
     loads: list[dict[str, object]] = field(default_factory=list)
     unchanged: int = 0
+    again: int = 0
     empty: list[str] = field(default_factory=list)
     failures: list[TidemillError] = field(default_factory=list)
 
@@ -155,6 +159,7 @@ class _Run:
             queue.memory.keep([load])
             return None
         self.begun.add(load.load_id)
+        report.again += bool(last and last.format != signature)
         return load
 
 

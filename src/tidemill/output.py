@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 ROWS_ON_A_TERMINAL: Final = 200
 DIGITS: Final = 6
+GAP: Final = 2
+FOLDED: Final = 16
+"""How narrow a column of texts may become on a terminal."""
 
 
 class Format(StrEnum):
@@ -105,24 +108,41 @@ def _table(result: duckdb.DuckDBPyRelation | pa.Table, *, on_terminal: bool) -> 
     names, numeric, rows, more = export.head(result, ROWS_ON_A_TERMINAL if on_terminal else None)
     if more:
         sys.stderr.write(f"the first {ROWS_ON_A_TERMINAL} rows are shown; --format csv or --output FILE gives all\n")
+    if not rows:
+        note("no rows")
     cells = [[_cell(value) for value in row] for row in rows]
     return _fitted(names, numeric, cells) if on_terminal else _aligned(names, numeric, cells)
 
 
 def _fitted(names: Sequence[str], numeric: Sequence[bool], cells: Sequence[Sequence[str]]) -> str:
+    """As wide as the terminal: texts of several words are folded, and if that is not enough each row stands upright."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name, right in zip(names, numeric, strict=True):
-        table.add_column(Text(name), justify="right" if right else "left", overflow="fold")
+    console, table = Console(), Table(box=None, header_style="bold", pad_edge=False)
+    least = 0
+    for name, right, column in zip(names, numeric, list(zip(*cells, strict=True)) or [()] * len(names), strict=True):
+        fold = not right and any(" " in cell for cell in column)
+        width = max(len(line) for cell in (name, *column) for line in cell.splitlines() or [""])
+        least += (min(width, FOLDED) if fold else width) + GAP
+        table.add_column(Text(name), justify="right" if right else "left", overflow="fold", no_wrap=not fold)
+    if least - GAP > console.width:
+        return _upright(names, cells)
     for row in cells:
         table.add_row(*map(Text, row))
-    console = Console()
     with console.capture() as text:
         console.print(table)
     return text.get()
+
+
+def _upright(names: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    """Each row as lines of a column's name and its value; without a row, the names."""
+    width = max(map(len, names))
+    lines = [f"{name:<{width}}" for name in names] if not cells else []
+    for number, row in enumerate(cells, 1):
+        lines += [f"-- row {number}", *(f"{name:<{width}}  {cell}" for name, cell in zip(names, row, strict=True))]
+    return "".join(line.rstrip() + "\n" for line in lines)
 
 
 def _aligned(names: Sequence[str], numeric: Sequence[bool], cells: Sequence[Sequence[str]]) -> str:

@@ -58,6 +58,7 @@ class Manifest:
     tables: dict[str, TableState] = field(default_factory=dict)
     thresholds: dict[str, dict[str, Any]] = field(default_factory=dict)
     open_breaches: str = ""
+    checks: str = ""
 
     @property
     def breaches(self) -> Path | None:
@@ -133,6 +134,7 @@ def _write_manifest(
         "tables": {table: {"partitions": s.partitions, "files": s.files} for table, s in build.states.items()},
         "thresholds": build.thresholds,
         "open_breaches": open_breaches,
+        "checks": build.checks,
     }
     (folder / MANIFEST).write_text(json.dumps(values))
 

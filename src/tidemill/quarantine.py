@@ -7,17 +7,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tidemill import formats, lake
-from tidemill.engines import relations, retrying, staging
+from tidemill.engines import export, relations, retrying, staging
+from tidemill.engines.duckdb import connect
 from tidemill.engines.load import Load, identity
 from tidemill.errors import UsageError
 from tidemill.ingest import Report, commit, open_connection
+from tidemill.records import QUARANTINE
 from tidemill.settings import Source
 from tidemill.sources.files import path_parts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
     from tidemill.home import Home
+    from tidemill.lake import Snapshot
     from tidemill.settings import Settings
 
 UNKNOWN_JOB: Final = "unknown job"
@@ -26,6 +32,33 @@ UNKNOWN_JOB: Final = "unknown job"
 def retry_unknown_jobs(home: Home, settings: Settings) -> list[Report]:
     """Feed again the observations whose job was not known when they came, whatever their source."""
     return retry(home, settings, reason=UNKNOWN_JOB)
+
+
+def listed(home: Home, *, whole: bool) -> pa.Table:
+    """What is in the quarantine now, as lake.quarantine has it; of a text its beginning, unless it is `whole`."""
+    with connect(timezone=None) as connection:
+        return export.arrow(retrying.listed(connection, _held(lake.current(home)), whole=whole))
+
+
+def counted(home: Home) -> pa.Table:
+    """How many records are in the quarantine, by source, record, field and reason, most first."""
+    with connect(timezone=None) as connection:
+        return export.arrow(retrying.counted(connection, _held(lake.current(home))))
+
+
+def reasons(home: Home, reports: Iterable[Report]) -> dict[str, list[str]]:
+    """Why records of some loads were refused, a few words for each reason, by source."""
+    load_ids = [str(load["load_id"]) for report in reports for load in report.loads if load["quarantined"]]
+    if not load_ids:
+        return {}
+    paths = lake.current(home).paths("quarantine")
+    with connect(timezone=None) as connection:
+        return retrying.reasons(connection, paths, load_ids)
+
+
+def _held(snapshot: Snapshot) -> str:
+    held = relations.held(*(snapshot.paths(table) for table in ("quarantine", "released", "loads")))
+    return held or relations.nothing(QUARANTINE)
 
 
 def retry(home: Home, settings: Settings, *, reason: str | None = None) -> list[Report]:

@@ -9,7 +9,7 @@ from tidemill.engines import export
 from tidemill.output import Format, note, write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from tidemill.build import Built
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from tidemill.verify import Outcome
 
 
-def loads(reports: Sequence[Report]) -> None:
-    """What became of the records of each source.
+def loads(reports: Sequence[Report], refused: Mapping[str, Sequence[str]]) -> None:
+    """What became of the records of each source; `refused` are the reasons for which records of it were.
 
     Raises:
         TidemillError: the last of the failures, after the others were said.
@@ -34,15 +34,23 @@ def loads(reports: Sequence[Report]) -> None:
         for path in report.empty:
             note(f"{report.source}: {path} is empty")
         if report.unchanged:
-            note(f"{report.source}: {report.unchanged} files hold nothing new")
+            note(f"{report.source}: {_files(report.unchanged, 'holds', 'hold')} nothing new")
+        if report.again:
+            before = "loaded before in another format; records without an id count again"
+            note(f"{report.source}: {_files(report.again, 'was', 'were')} {before}")
         if quarantined := report.total("quarantined"):
-            where = 'tidemill build, then: tidemill query "SELECT * FROM lake.quarantine"'
-            note(f"{report.source}: {quarantined} records were quarantined; see: {where}")
+            why = ", ".join(refused.get(report.source, ()))
+            what = "1 record was" if quarantined == 1 else f"{quarantined:,} records were"
+            note(f"{report.source}: {what} quarantined ({why}); see: tidemill quarantine list")
     failures = [failure for report in reports for failure in report.failures]
     for failure in failures[:-1]:
         note(f"tidemill: {failure}")
     if failures:
         raise failures[-1]
+
+
+def _files(count: int, one: str, many: str) -> str:
+    return f"1 file {one}" if count == 1 else f"{count:,} files {many}"
 
 
 def steps(found: Sequence[Step]) -> None:

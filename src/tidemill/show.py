@@ -100,7 +100,7 @@ def over(
         view = _View(home, settings, table, records, connection, window)
         try:
             bound = _bind_window(view, filters) if exact else _bind_days(view, filters)
-            notes = [*_edges(window, records.pruned), *bound]
+            notes = [*_edges(window, records), *bound]
             yield _run(view, {} if exact else filters), notes
         except duckdb.Error as error:
             raise TableError(f"table {table.name} cannot be shown: {str(error).splitlines()[0]}") from error
@@ -129,12 +129,17 @@ def _run(view: _View, filters: Filters) -> DuckDBPyRelation:
     return cuts.ordered(cuts.equal(relation, filters), view.table.sort)
 
 
-def _edges(window: Window, pruned: str) -> list[str]:
-    """What a reader must know of where a window begins."""
+def _edges(window: Window, records: Snapshot) -> list[str]:
+    """What a reader must know of where a window lies."""
     if window.first > datetime.now(UTC):
         return ["the window begins in the future"]
-    lacks = str(window.first.date()) < pruned
-    return [f"records of before {pruned} were pruned: the window begins earlier, and lacks them"] if lacks else []
+    newest = max((file.day for kind in lake.RECORD_TABLES for file in records.of(kind)), default="")
+    if newest < str(window.first.date()):
+        held = f"the newest is of {newest}" if newest else "the lake holds none"
+        return [f"no record is in the window: {held}"]
+    if str(window.first.date()) < records.pruned:
+        return [f"records of before {records.pruned} were pruned: the window begins earlier, and lacks them"]
+    return []
 
 
 def _bind_window(view: _View, filters: Filters) -> list[str]:

@@ -70,7 +70,7 @@ def approve(build: Build, *, despite: Iterable[str] = (), say: Callable[[str], N
     Raises:
         CheckError: another check failed, or cannot be run.
     """
-    found = outcomes(scope.of_build(build))
+    found = outcomes(scope.of_build(build, deep=build.rechecked))
     waived = [outcome.check for outcome in found if outcome.forbids and outcome.check in despite]
     refused = [outcome for outcome in found if outcome.forbids and outcome.check not in despite]
     if say:

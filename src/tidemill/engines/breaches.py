@@ -74,7 +74,9 @@ def settle(connection: DuckDBPyConnection, evaluated: Iterable[str], dropped: It
         f"CREATE OR REPLACE TEMP TABLE breaches_new AS FROM breaches_now n ANTI JOIN breaches_open b ON {_SAME}; "
         f"DELETE FROM breaches_open b WHERE threshold IN (SELECT unnest({literals(evaluated)}::VARCHAR[])) "
         f"AND NOT EXISTS (FROM breaches_now n WHERE {_SAME}); "
-        "INSERT INTO breaches_open FROM breaches_new; INSERT INTO breaches_all FROM breaches_new"
+        "INSERT INTO breaches_open FROM breaches_new; "
+        f"INSERT INTO breaches_all FROM breaches_new n ANTI JOIN breaches_all b "
+        f"ON {_SAME} AND b.breached_at = n.breached_at"
     )
 
 

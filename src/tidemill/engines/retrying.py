@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from tidemill.engines.quoting import literal
+from tidemill.engines.quoting import literal, literals
+from tidemill.records import QUARANTINE
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+    from collections.abc import Sequence
+
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+SHOWN: Final = 80
+"""How many characters of a refused text a list shows."""
+TOLD: Final = 4
+"""How many reasons are told."""
 
 
 @dataclass(frozen=True)
@@ -62,3 +70,28 @@ def content(connection: DuckDBPyConnection, group: Group) -> tuple[str, int]:
         f"SELECT md5(string_agg(raw, chr(10) ORDER BY line)), sum(strlen(raw))::BIGINT FROM ({group.select})"
     ).fetchall()[0]
     return found[0], found[1]
+
+
+def listed(connection: DuckDBPyConnection, held: str, *, whole: bool) -> DuckDBPyRelation:
+    """The quarantine's rows in the order of their files; of a text its first characters, unless it is `whole`."""
+    raw = "raw" if whole else f"CASE WHEN length(raw) > {SHOWN} THEN left(raw, {SHOWN}) || '…' ELSE raw END AS raw"
+    names = ", ".join(raw if name == "raw" else name for name in QUARANTINE)
+    return connection.sql(f"SELECT {names} FROM ({held}) ORDER BY source, uri, line, record, field")
+
+
+def counted(connection: DuckDBPyConnection, held: str) -> DuckDBPyRelation:
+    """How many of the quarantine's rows there are of each source, record, field and reason."""
+    by = "source, record, field, reason"
+    return connection.sql(f"SELECT {by}, count(*) AS records FROM ({held}) GROUP BY ALL ORDER BY records DESC, {by}")
+
+
+def reasons(connection: DuckDBPyConnection, paths: Sequence[str], load_ids: Sequence[str]) -> dict[str, list[str]]:
+    """For what reasons some loads' records were refused, by source: `1,200 timestamp missing`, most first."""
+    rows = connection.execute(
+        f"""SELECT source, list(format('{{:,}} {{}}', records, why) ORDER BY records DESC, why) FROM (
+            SELECT source, concat_ws(' ', field, reason) AS why, count(*) AS records
+            FROM read_parquet({literals(paths)}) WHERE load_id IN (SELECT unnest($1)) GROUP BY ALL)
+        GROUP BY ALL""",
+        [list(load_ids)],
+    ).fetchall()
+    return {source: why if len(why) <= TOLD else [*why[:TOLD], "…"] for source, why in rows}

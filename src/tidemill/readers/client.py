@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from tidemill import build, catalog, compact, describe, ingest, plan, prune, publish, settings, thresholds
+from tidemill import build, catalog, compact, describe, ingest, plan, prune, publish, quarantine, settings, thresholds
 from tidemill import show as windowed
 from tidemill.engines import cuts, export, reading
 from tidemill.engines.quoting import identifier
@@ -184,6 +184,20 @@ class Tidemill:
     def status(self) -> list[TableStatus]:
         """What is fresh and what is stale, and how many breaches of thresholds are open, a row a table."""
         return plan.status(self.home, self.settings)
+
+    def quarantine(self, *, whole: bool = True, counted: bool = False) -> pl.DataFrame:
+        """What was refused, and why, as a Polars DataFrame: each record, or how many there are of each reason."""
+        import polars as pl
+
+        found = quarantine.counted(self.home) if counted else quarantine.listed(self.home, whole=whole)
+        return cast("pl.DataFrame", pl.from_arrow(found))
+
+    def retry(self, *, reason: str | None = None) -> list[Report]:
+        """Feed what was refused again, of one reason or all: what is accepted now leaves the quarantine.
+
+        What cannot be fed, since its format is gone or fails on it, is in a report's `failures`.
+        """
+        return quarantine.retry(self.home, self.settings, reason=reason)
 
     def compact(self, *, dry_run: bool = False) -> list[Compacted]:
         """Make one file of a day's small ones in the lake, and remove files that nothing names any more."""

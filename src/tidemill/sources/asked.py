@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import ValidationError
 
 from tidemill.errors import UsageError
-from tidemill.settings import Source
+from tidemill.settings import NATIVE, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -54,7 +54,11 @@ def _is_near(name: str, known: Iterable[str]) -> bool:
 
 def _with(source: Source, values: dict[str, str]) -> Source:
     try:
-        return source.given_besides(values)
+        found = source.given_besides(values)
     except ValidationError as error:
         fault = error.errors()[0]
-        raise UsageError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
+        what = fault["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{'.'.join(map(str, fault['loc']))}: {what}") from error
+    if "record" in values and found.format != NATIVE:
+        raise UsageError(f"record is {values['record']}, but format {found.format} says itself which records it makes")
+    return found
