@@ -211,7 +211,7 @@ def test_a_line_that_is_refused(tidemill: Command, fault: str) -> None:
     path = tidemill.lake.write("a.jsonl", GOOD, bad, ALSO)
     ended = tidemill("ingest", "--record", "event", path)
     assert (ended.code, ended.said) == (0, [])
-    assert any("1 records were quarantined" in line for line in ended.errors)
+    assert any("1 record was quarantined" in line for line in ended.errors)
     assert tidemill.lake.refusals() == [(2, field, reason)]
     assert tidemill.lake.column("SELECT raw IS NOT NULL FROM held") == [True]
     tidemill.assert_whole(good=2)

@@ -293,11 +293,11 @@ def test_a_check_sees_records_of_the_reporting_days_that_changed(tmp_path: Path)
     """A local day of Berlin begins at 23:00 of the day before."""
     moments = ("2026-02-09T22:59:59Z", "2026-02-09T23:00:00Z", "2026-02-10T22:59:59Z", "2026-02-10T23:00:00Z")
     mill = home(tmp_path, *(event(at, at) for at in moments), settings='timezone = "Europe/Berlin"')
-    built(mill, "activity_daily")
     text = (
         "-- None.\n-- severity: warn\nSELECT timestamp FROM events JOIN activity_daily ON day = local_day(timestamp)\n"
     )
     write_check(mill, "records", text)
+    built(mill, "activity_daily")
     said: list[str] = []
     feed(mill, event("late", "2026-02-10T12:00:00Z"))
     mill.build("activity_daily", say=said.append)
@@ -456,3 +456,20 @@ def test_a_day_that_is_gone_from_one_table_is_seen(tmp_path: Path, monkeypatch: 
 def test_severities_are_two() -> None:
     """Those that the headers may name."""
     assert [severity.value for severity in Severity] == ["fail", "warn"]
+
+
+def test_a_new_check_is_asked_of_all_that_is_published(tmp_path: Path) -> None:
+    """Where nothing is stale, too: what it finds forbids the publish, until it is mended; then it is known."""
+    mill = home(tmp_path, *RECORDS)
+    built(mill, "activity_daily")
+    first = mill.snapshot()
+    write_check(mill, "own", "-- No days.\n-- severity: fail\nSELECT day FROM activity_daily\n")
+    with pytest.raises(CheckError, match="check own failed"):
+        mill.build("activity_daily")
+    assert mill.snapshot() == first
+    write_check(mill, "own", "-- No days.\n-- severity: fail\nSELECT day FROM activity_daily WHERE events < 0\n")
+    assert built(mill, "activity_daily") == {}
+    second = mill.snapshot()
+    assert second != first
+    assert built(mill, "activity_daily") == {}
+    assert mill.snapshot() == second

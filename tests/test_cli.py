@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 COMMANDS: Final = (
     *("init", "ingest", "build", "run", "query", "show", "path", "tables", "status", "check"),
-    *("compact", "prune", "simulate"),
+    *("compact", "prune", "simulate", "quarantine"),
 )
 HEAVY: Final = ("polars", "duckdb", "pyarrow", "deltalake", "prefect", "pandas", "sqlglot", "pydantic")
 RECORDS: Final = (
@@ -131,7 +131,7 @@ def test_run_is_ingest_and_build(tmp_path: Path) -> None:
     said = tm("run", "--as-of", "latest", at=place)
     assert said.code == 0
     assert said.out.splitlines()[1].split() == ["app", *"0000000"]
-    assert said.err == "ingest: app\napp: 1 files hold nothing new\neverything is fresh: nothing was built\n"
+    assert said.err == "ingest: app\napp: 1 file holds nothing new\neverything is fresh: nothing was built\n"
 
 
 def test_run_builds_what_it_could_load(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_refused_records_and_empty_files_are_counted(tmp_path: Path) -> None:
     said = tm("ingest", tmp_path / "bad.jsonl", tmp_path / "empty.jsonl", "--record", "event", at=tmp_path / "home")
     assert said.code == 0
     assert f"files: {tmp_path}/empty.jsonl is empty\n" in said.err
-    assert "files: 1 records were quarantined" in said.err
+    assert "files: 1 record was quarantined" in said.err
 
 
 def test_init_leaves_an_existing_file_alone(tmp_path: Path) -> None:

@@ -15,12 +15,14 @@ import pytest
 
 from tests.homes import AS_OF, built, event, home, process, tm
 from tidemill import catalog
-from tidemill.output import ROWS_ON_A_TERMINAL, Format
+from tidemill.output import ROWS_ON_A_TERMINAL, Format, _fitted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tidemill import Tidemill
+
+STATUS: Final = ["table", "partitions", "stale", "why", "rows", "built_at", "sealed", "breaches"]
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +147,11 @@ def test_no_rows_are_a_result_too(mill: Tidemill, form: str) -> None:
     [
         (("show", "activity_daily"), None, 2),
         (("tables",), ["table", "family", "grain", "partition", "description"], len(catalog.tables())),
-        (("status",), ["table", "partitions", "stale", "why", "rows", "built_at", "breaches"], len(catalog.tables())),
+        (
+            ("status",),
+            [*["table", "partitions", "stale", "why", "rows", "built_at", "sealed", "breaches"]],
+            len(catalog.tables()),
+        ),
     ],
     ids=["show", "tables", "status"],
 )
@@ -263,3 +269,27 @@ def test_a_full_disk_is_said(mill: Tidemill) -> None:
         _, err = writer.communicate()
     assert writer.returncode == 2
     assert err == b"tidemill: standard output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("width", "lines"),
+    [
+        (40, ["long_name  words        number", "a b        c d e        1,234,568"]),
+        (14, ["-- row 1", "long_name  a b", "words      c d e", "number     1,234,568"]),
+    ],
+)
+def test_numbers_and_names_are_never_cut_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, width: int, lines: list[str]
+) -> None:
+    """Where a table does not fit, texts of several words are folded, or each row stands upright."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    cells = [["a b", "c d e", "1,234,568"]]
+    text = _fitted(["long_name", "words", "number"], [False, False, True], cells)
+    assert [" ".join(line.split()) for line in text.splitlines()] == [" ".join(line.split()) for line in lines]
+
+
+def test_a_result_without_rows_says_so(mill: Tidemill) -> None:
+    """To a person; a program sees that for itself."""
+    said = tm("query", "SELECT 1 AS x WHERE false", at=mill)
+    assert (said.out, said.err) == ("x\n", "no rows\n")
+    assert tm("query", "SELECT 1 AS x WHERE false", "--format", "csv", at=mill).err == ""

@@ -7,7 +7,7 @@ import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -263,9 +263,6 @@ def run(
     approved = checks.known(home, despite)
     with begin(home, settings, as_of=as_of, full=full) as build:
         build.forget = forget
-        if say:
-            for line in _emptiness(build):
-                say(line)
         for number, name in enumerate(wanted):
             report = partial(progress, name, number, len(wanted)) if progress else None
             try:
@@ -279,17 +276,6 @@ def run(
         if build.failed:
             raise BuildError(build.built, list(build.failed.values()), build.waiting)
         return build.built
-
-
-def _emptiness(build: Build) -> list[str]:
-    """What a reader must know of tables that will say nothing."""
-    newest = max((file.day for kind in lake.RECORD_TABLES for file in build.lake.of(kind)), default="")
-    if not newest:
-        return [f"{build.home.lake} holds no records yet; load some with: tidemill ingest FILE"]
-    day = str((build.as_of - timedelta(days=1)).date())
-    if build.asked or newest >= day:
-        return []
-    return [f"windows end now, but the newest record is of {newest}; to end them there: --as-of {windows.LATEST}"]
 
 
 def finish(build: Build, *, despite: Sequence[str] = (), say: Callable[[str], None] | None = None) -> str | None:

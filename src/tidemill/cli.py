@@ -158,6 +158,11 @@ def _build(
     results.built(built)
     if not built:
         note("everything is fresh: nothing was built")
+    elif as_of is None:
+        from tidemill.plan import emptiness
+
+        for line in emptiness(mill.home):
+            note(line)
 
 
 def _warn(text: str) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tidemill import catalog, clock, lake, publish, scope, stale, verify
+from tidemill import catalog, clock, lake, publish, scope, stale, verify, windows
 from tidemill.build import look
 from tidemill.engines import breaches, relations
 from tidemill.engines import duckdb as engine
@@ -13,7 +14,6 @@ from tidemill.sealed import REASON, is_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from tidemill.build import Build
     from tidemill.home import Home
@@ -125,3 +125,13 @@ def check(home: Home, settings: Settings, *, deep: bool = False) -> list[Outcome
     """Every check over what is published: over what the newest build built of it, or over all of it."""
     with look(home, settings) as build:
         return verify.outcomes(scope.of_snapshot(build, deep=deep))
+
+
+def emptiness(home: Home) -> list[str]:
+    """What a reader must know of tables that say nothing: an empty lake, or windows that end long after it does."""
+    days = {file.day for kind in lake.RECORD_TABLES for file in lake.current(home).of(kind)}
+    if not days:
+        return [f"{home.lake} holds no records yet; load some with: tidemill ingest FILE"]
+    if max(days) >= str(datetime.now(UTC).date() - timedelta(days=1)):
+        return []
+    return [f"windows end now, but the newest record is of {max(days)}; to end them there: --as-of {windows.LATEST}"]

@@ -75,8 +75,7 @@ def settle(connection: DuckDBPyConnection, evaluated: Iterable[str], dropped: It
         f"DELETE FROM breaches_open b WHERE threshold IN (SELECT unnest({literals(evaluated)}::VARCHAR[])) "
         f"AND NOT EXISTS (FROM breaches_now n WHERE {_SAME}); "
         "INSERT INTO breaches_open FROM breaches_new; "
-        f"INSERT INTO breaches_all FROM breaches_new n ANTI JOIN breaches_all b "
-        f"ON {_SAME} AND b.breached_at = n.breached_at"
+        "INSERT INTO breaches_all (FROM breaches_new EXCEPT FROM breaches_all)"
     )
 
 
