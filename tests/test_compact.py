@@ -12,6 +12,7 @@ from deltalake import DeltaTable
 from tests.homes import AS_OF, built, event, feed, few_tables, home, job, metric, published, tm
 from tidemill import Tidemill, compact, lake
 from tidemill.engines import compacting
+from tidemill.errors import LakeError
 
 __all__ = ["few_tables"]
 
@@ -217,3 +218,22 @@ def test_a_table_with_a_summed_up_log_is_read_and_written_on(tmp_path: Path) -> 
     feed(mill, event("new", "2026-02-10T12:00:00Z"))
     built(mill, "activity_daily")
     assert mill.sql("SELECT count(*) FROM lake.events").fetchall() == [(3,)]
+
+
+def test_nothing_is_removed_while_somebody_builds(tmp_path: Path) -> None:
+    """Who may publish a snapshot that names what left the lake since the build began; compacting goes on."""
+    mill = in_many_files(tmp_path)
+    with mill.home.lock("tables"):
+        found = {one.table: one for one in compact.compact(mill.home, mill.settings, grace_hours=0)}
+    assert (found["events"].files_after, found["events"].removed) == (2, 0)
+    assert sum(one.removed for one in compact.compact(mill.home, mill.settings, grace_hours=0)) > 0
+
+
+def test_files_that_lost_rows_are_left_alone(tmp_path: Path) -> None:
+    """What the log says and the files do not hold is an error; nothing is replaced."""
+    mill = in_many_files(tmp_path)
+    path = min(mill.home.lake.glob("events/day=*/*.parquet"))
+    pl.read_parquet(path).clear().write_parquet(path)
+    with pytest.raises(LakeError, match="the files of events of 2026-02-10 hold 2 rows, but the lake's log says 3"):
+        mill.compact()
+    assert len(files(mill)["events"]) == 6

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from tests.homes import AS_OF, Record, built, event, feed, few_tables, home, job, metric, published, rows, tm
+from tests.test_build import other_tables, write_table
 from tidemill import Tidemill, lake, prune
 from tidemill.errors import UsageError
 from tidemill.layout import layout
@@ -216,10 +217,11 @@ def test_tables_may_forget_too(tmp_path: Path) -> None:
         "lake.events": 2,
         "lake.metrics": 2,
         **dict.fromkeys(("activity_hourly", "activity_daily", "session_activity_daily"), 2),
-        **dict.fromkeys(("activity_weekly", "job_states", "job_activity_daily", "metric_hourly"), 2),
+        **dict.fromkeys(("job_states", "job_activity_daily", "metric_hourly"), 2),
+        "activity_weekly": 1,
     }
     assert days_of(mill, "activity_daily") == ["2026-02-10", "2026-02-11"]
-    assert days_of(mill, "activity_weekly", "week_start") == []
+    assert days_of(mill, "activity_weekly", "week_start") == ["2026-02-09"]
     assert rows(mill, "SELECT count(*) FROM job_totals") == [(2,)]
     assert rows(mill, "SELECT events FROM sessions") == [(2,)]
     files = [path.name[:10] for path in mill.path("activity_daily").iterdir()]
@@ -281,3 +283,31 @@ def test_the_command_says_what_went(tmp_path: Path) -> None:
     mill = home(tmp_path, *RECORDS)
     said = tm("prune", "--keep", "1d", "--dry-run", "--format", "csv", at=mill)
     assert said.out.splitlines() == ["table,days,rows", "lake.jobs,4,4", "lake.events,4,4", "lake.metrics,4,4"]
+
+
+def test_other_sql_gives_sealed_rows_its_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new column is NULL there, and one that the SQL has no more is gone: all files of a table are alike."""
+    folder = tmp_path / "tables"
+    columns = {"day": "local_day(timestamp)", "events": "count(*)", "old": "1"}
+    write_table(folder, "days", ["partition: day", "sort: day"], columns, "FROM events\nGROUP BY ALL")
+    other_tables(monkeypatch, folder)
+    days = [f"2026-0{month}-{day:02}" for month in (1, 2) for day in (8, 9, 10, 11)]
+    mill = home(tmp_path, *(event(day, f"{day}T10:00:00Z") for day in days))
+    built(mill)
+    pruned(mill, "2d")
+    del columns["old"]
+    write_table(folder, "days", ["partition: day", "sort: day"], columns | {"new": "2"}, "FROM events\nGROUP BY ALL")
+    other_tables(monkeypatch, folder)
+    assert built(mill) == {"days": ["2026-02-10", "2026-02-11"]}
+    expected = [(day, 1, 2 if day >= "2026-02-10" else None) for day in days]
+    assert rows(mill, "SELECT day::VARCHAR, events, new FROM days ORDER BY day") == expected
+    assert mill.table("days").collect().columns == ["day", "events", "new"]
+
+
+def test_tables_that_forget_keep_what_is_partly_pruned(tmp_path: Path) -> None:
+    """A week of which a day is left stays, sealed; one that is gone as a whole goes."""
+    mill = home(tmp_path, *RECORDS)
+    built(mill, as_of=AS_OF)
+    assert pruned(mill, tables=True)["activity_weekly"] == 1
+    assert days_of(mill, "activity_weekly", "week_start") == ["2026-02-09"]
+    assert rows(mill, "SELECT events FROM activity_weekly") == [(3,)]

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import uuid
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,9 +21,10 @@ from tidemill import delta, lake
 from tidemill.engines import compacting
 from tidemill.engines import duckdb as engine
 from tidemill.engines.snapshot import CATALOG
+from tidemill.errors import LockTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from tidemill.home import Home
     from tidemill.lake import DataFile, Snapshot
@@ -110,18 +112,31 @@ def _replace(home: Home, settings: Settings, group: _Group) -> bool:
 
 
 def _finish(home: Home, found: dict[str, Compacted], *, grace_hours: int, dry_run: bool) -> None:
-    """Remove what nothing names any more, and shorten the log."""
-    with home.lock("lake"):
+    """Remove what nothing names any more, unless somebody builds over the lake as it was; and shorten the log."""
+    with _alone(home) as alone, home.lock("lake"):
         lake.prepare(home)
         now, named = lake.snapshot(home), _named_by_snapshots(home)
         for table, made in found.items():
             made.bytes_after = _size(now.paths(table))
-            old = [path for path in delta.left(home.lake / table, grace_hours) if str(path) not in named]
+            gone = delta.left(home.lake / table, grace_hours) if alone else []
+            old = [path for path in gone if str(path) not in named]
             made.removed = len(old)
             if not dry_run:
                 for path in old:
                     path.unlink(missing_ok=True)
                 delta.shorten_log(home.lake / table)
+
+
+@contextmanager
+def _alone(home: Home) -> Iterator[bool]:
+    """Whether nobody builds, who might publish a snapshot that names what left the lake since it began."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(home.lock("tables", wait=0))
+        except LockTimeoutError:
+            yield False
+        else:
+            yield True
 
 
 def _named_by_snapshots(home: Home) -> set[str]:

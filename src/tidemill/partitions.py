@@ -46,7 +46,8 @@ def _write_periods(build: Build, table: Table, work: Work, files: Files) -> tupl
     for first, periods in groupby(sorted(after), key=after.__getitem__):
         values = [*periods]
         stale = [value for value in values if value in work.stale]
-        if not stale and values == [value for value in sorted(before) if before[value] == first]:
+        same = values == [value for value in sorted(before) if before[value] == first]
+        if not stale and same and _has_columns(build, table, files[first]):
             found[first] = files[first]
         else:
             stays = {before[value] for value in values if value not in work.stale}
@@ -56,17 +57,26 @@ def _write_periods(build: Build, table: Table, work: Work, files: Files) -> tupl
     return found, rows
 
 
+def _has_columns(build: Build, table: Table, file: str) -> bool:
+    """Whether a file has the columns that the table's SQL gives it now: one of sealed periods may be of older SQL."""
+    import pyarrow.parquet as pq
+
+    return not build.lake.pruned or pq.read_schema(build.file(table.name, file)).names == list(table.comments)
+
+
 def _write_file(
     build: Build, table: Table, values: Sequence[str], *, stale: Sequence[str], kept: Sequence[str]
 ) -> tuple[str, Rows]:
     """One file: its stale periods built anew, the others from the files in which they stand."""
     select = relations.ordered(table.select, table.sort)
     period = relations.period(table.partition, table.partition_column)
-    if stale:
+    pruned = bool(build.lake.pruned)
+    if stale or pruned:
         _bind_periods(build, table, [value for value in stale if value != EMPTY])
     if kept:
         stays = f"{period} IN {relations.dates(value for value in values if value not in stale)}"
-        select = relations.merged(table.select if stale else None, table.sort, kept, stays)
+        new, columns = (table.select, list(table.comments)) if stale or pruned else (None, None)
+        select = relations.merged(new, table.sort, kept, stays, columns if pruned else None)
     name, count = relations.write(build.connection, select, build.folder, values[0], build.settings.parameters)
     if not stale:
         return name, {}

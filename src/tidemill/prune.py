@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from tidemill import build, catalog, clock, lake, publish
 from tidemill.errors import UsageError
-from tidemill.sealed import is_sealed
+from tidemill.sealed import is_gone
+from tidemill.stale import EMPTY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import date
 
+    from tidemill.catalog import Table
     from tidemill.home import Home
     from tidemill.settings import Settings
 
@@ -39,7 +41,8 @@ def prune(
 ) -> list[Pruned]:
     """Remove the records of whole UTC days that are older than `keep` (90d), and with `tables` what tables say of them.
 
-    A day, week or month of a table that has a pruned day is sealed: it stays as it is and is never built again.
+    A day, week or month of a table that has a pruned day is sealed: it stays as it is and is never built again. With
+    `tables` those go that were pruned as a whole.
 
     Raises:
         UsageError: `keep` is no number of days.
@@ -75,9 +78,13 @@ def _of_lake(now: lake.Snapshot, table: str, before: str) -> Pruned:
 def _of_tables(home: Home, settings: Settings, pruned: str) -> list[Pruned]:
     states = publish.current(home).tables
     periods = [table for table in catalog.tables().values() if table.partition in clock.PERIODS]
-    return [_of_table(states.get(table.name, publish.TableState()), table.name, settings, pruned) for table in periods]
+    return [_of_table(states.get(table.name, publish.TableState()), table, settings, pruned) for table in periods]
 
 
-def _of_table(state: publish.TableState, name: str, settings: Settings, pruned: str) -> Pruned:
-    gone = [made for value, made in state.partitions.items() if is_sealed(value, pruned, settings.timezone)]
-    return Pruned(name, len(gone), sum(int(made["rows"]) for made in gone))
+def _of_table(state: publish.TableState, table: Table, settings: Settings, pruned: str) -> Pruned:
+    gone = [
+        made
+        for value, made in state.partitions.items()
+        if value != EMPTY and is_gone(value, table.partition, pruned, settings.timezone)
+    ]
+    return Pruned(table.name, len(gone), sum(int(made["rows"]) for made in gone))

@@ -21,6 +21,11 @@ def is_sealed(period: str, pruned: str, timezone: str) -> bool:
     return bool(pruned) and clock.lake_days(period, timezone)[0] < pruned
 
 
+def is_gone(period: str, partition: str, pruned: str, timezone: str) -> bool:
+    """Whether every day of a day, week or month was pruned."""
+    return bool(pruned) and clock.lake_days(clock.days(period, partition)[-1], timezone)[-1] < pruned
+
+
 def first_open(pruned: str, partition: str, timezone: str) -> str:
     """The first day of the first day, week or month that is not sealed."""
     day = date.fromisoformat(pruned)

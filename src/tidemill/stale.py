@@ -11,7 +11,7 @@ from tidemill import catalog, clock, lake
 from tidemill.engines import duckdb as engine
 from tidemill.engines import relations
 from tidemill.publish import digest
-from tidemill.sealed import is_sealed
+from tidemill.sealed import is_gone, is_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -76,12 +76,17 @@ class Work:
 def work(build: Build, table: Table) -> Work:
     """What there is to do for a table."""
     known, marks = build.known(table.name), _marks(build, table)
-    sealed = _sealed(build, known) if table.partition in clock.PERIODS else frozenset()
-    stays = frozenset() if build.forget else sealed
+    stays = _stays(build, table) if table.partition in clock.PERIODS else frozenset()
     stale = {value: mark for value, mark in marks.items() if build.full or mark.differs(known.get(value))}
     if stays:
         stale.pop(EMPTY, None)
     return Work(stale, frozenset(known.keys() - marks.keys()) - stays)
+
+
+def _stays(build: Build, table: Table) -> frozenset[str]:
+    """Of a table's periods those that stay as they are: sealed ones, or just what is partly pruned if it forgets."""
+    sealed, zone, pruned = _sealed(build, build.known(table.name)), build.settings.timezone, build.lake.pruned
+    return frozenset(value for value in sealed if not (build.forget and is_gone(value, table.partition, pruned, zone)))
 
 
 def _sealed(build: Build, periods: Iterable[str]) -> frozenset[str]:

@@ -8,6 +8,7 @@ from tidemill import lake
 from tidemill.engines import relations, settlement
 from tidemill.engines.checking import PARQUET
 from tidemill.engines.quoting import identifier, literal
+from tidemill.errors import LakeError
 from tidemill.records import BY_TABLE
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ def merge(connection: DuckDBPyConnection, table: str, files: Sequence[DataFile],
     """Write the rows of some files of one table and day into one; what none of them has a value in is left out.
 
     Records are ordered by their instant, then by their key, so that a reader of some hours reads little of it.
+
+    Raises:
+        LakeError: the files do not hold what the lake's log says.
     """
     absent = frozenset.intersection(*(file.absent for file in files))
     columns = {name: kind for name, kind in lake.TABLES[table].items() if name not in absent}
@@ -33,4 +37,10 @@ def merge(connection: DuckDBPyConnection, table: str, files: Sequence[DataFile],
         f"COPY (SELECT {names} FROM ({relations.stored(columns, files)}){order}) TO {literal(target)} ({PARQUET})"
     )
     (addition,) = settlement.additions(connection, table, {str(target): files[0].day}, absent)
+    rows = sum(file.rows for file in files)
+    if addition.rows != rows:
+        day = f" of {files[0].day}" if files[0].day else ""
+        raise LakeError(
+            f"the files of {table}{day} hold {addition.rows} rows, but the lake's log says {rows}; they are left alone"
+        )
     return addition

@@ -134,10 +134,16 @@ def ordered(select: str, sort: Iterable[str]) -> str:
     return f"SELECT * FROM ({select}\n) ORDER BY {', '.join(sort)}"
 
 
-def merged(select: str | None, sort: Iterable[str], before: Sequence[str], stays: str) -> str:
-    """A file's rows in order: those of the files before that stay, by a condition, and the new ones, if there are."""
+def merged(
+    select: str | None, sort: Iterable[str], before: Sequence[str], stays: str, columns: Iterable[str] | None = None
+) -> str:
+    """A file's rows in order: those of the files before that stay, by a condition, and the new ones, if there are.
+
+    They have those columns, if they are given, whatever the files before have.
+    """
     old = f"SELECT * FROM ({published(before)}) WHERE {stays}"
-    return ordered(f"({old}) UNION ALL BY NAME ({select}\n)" if select else old, sort)
+    rows = f"({old}) UNION ALL BY NAME ({select}\n)" if select else old
+    return ordered(f"SELECT {', '.join(map(identifier, columns))} FROM ({rows})" if columns else rows, sort)
 
 
 def bind_table(
