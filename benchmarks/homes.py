@@ -7,20 +7,25 @@ import os
 import shutil
 import subprocess
 from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.environments import tidemill
 from benchmarks.measure import ContenderError, measure
+from tidemill import lake
+from tidemill.engines import duckdb as engine
+from tidemill.engines import relations
+from tidemill.home import Home
+from tidemill.records import BY_TABLE
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from benchmarks.measure import Measured
 
 LAST_DAY: Final = "2026-02-28"
 """The last day of simulated records."""
 AFTER: Final = "2026-03-01"
 LAST_HOUR: Final = f"{LAST_DAY}T23"
+WHOLE: Final = "whole"
 FOUND_OR_NOT: Final = (0, 1)
 """What grep ends with when there are such lines, and when there are none."""
 _MOMENTS: Final = ("timestamp", "observed_at")
@@ -36,7 +41,26 @@ def loaded(home: Path, events: int, days: int) -> Measured:
     """A home that has loaded simulated records without the last hour; how long that took."""
     measure(tidemill(home, "simulate", "--events", str(events), "--days", str(days)))
     hold_back(home / "raw", home / "late")
-    return measure(tidemill(home, "ingest", str(home / "raw")))
+    loading = measure(tidemill(home, "ingest", str(home / "raw")))
+    write_whole(home)
+    return loading
+
+
+def write_whole(home: Path) -> None:
+    """The lake's files with every column, for peers that read files by a glob: the lake leaves out what is NULL."""
+    now, wanted = lake.current(Home.at(home)), set()
+    with engine.connect(timezone=None) as connection:
+        for kind, contract in BY_TABLE.items():
+            for file in now.of(kind):
+                target = home / WHOLE / Path(file.path).relative_to(Home.at(home).lake)
+                wanted.add(target)
+                if not target.exists():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    select = relations.stored(contract.stored, [file])
+                    connection.execute(f"COPY ({select}) TO '{target}' (FORMAT parquet, PARQUET_VERSION v2)")
+    for path in (home / WHOLE).rglob("*.parquet"):
+        if path not in wanted:
+            path.unlink()
 
 
 def hold_back(folder: Path, late: Path) -> None:

@@ -46,10 +46,12 @@ def _contenders(plan: Plan, days: int) -> Sequence[Contender]:
     folders = [plan.folder / f"dbt-{days}", mesh]
     peers = [_incremental(*each) for each in zip(models, folders, before, more, strict=True)]
     measure(tidemill(home, "ingest", str(home / "late")))
+    homes.write_whole(home)
 
     def load() -> None:
         homes.bring_back(aside, home)
         measure(tidemill(home, "ingest", str(home / "late")))
+        homes.write_whole(home)
 
     command = tidemill(home, "build", *selects.ROLLUPS, "--as-of", "latest")
     return [Contender(rollups.OURS, [command], clear=load, note="also checks them, and publishes"), *peers]

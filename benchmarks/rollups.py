@@ -28,7 +28,7 @@ DIFFERS: Final = "adds doubles up as they come, where ours are exact sums: equal
 def contenders(folder: Path, home: Path, first_day: str) -> list[Contender]:
     """Everything that can make the six rollups; the first is ours."""
     found = [ours(home, selects.ROLLUPS), bare(folder, home, [catalog.table(name) for name in selects.ROLLUPS])]
-    events = f"{home}/lake/events"
+    events = f"{home}/{homes.WHOLE}/events"
     for name, package in PEERS.items():
         source = events if package == "pandas" else f"{events}/*/*.parquet"
         found.append(_script(name, package, folder / package, home, source))

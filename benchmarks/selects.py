@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from benchmarks import homes
 from tidemill import catalog, clock
 from tidemill.engines import duckdb as engine
 from tidemill.engines import prices, relations
@@ -44,8 +45,8 @@ def bare(home: Path, tables: Iterable[Table], target: Path) -> str:
 
 
 def files(home: Path, kind: str, *, hive: bool = False) -> str:
-    """The records of a kind as the relation of the lake's Parquet files, with the column day or without."""
-    return f"read_parquet('{home}/lake/{kind}/*/*.parquet', hive_partitioning = {str(hive).lower()})"
+    """The records of a kind as the relation of the lake's whole Parquet files, with the column day or without."""
+    return f"read_parquet('{home}/{homes.WHOLE}/{kind}/*/*.parquet', hive_partitioning = {str(hive).lower()})"
 
 
 def plain(table: Table) -> str:
