@@ -179,6 +179,7 @@ def test_bare_selects_give_what_a_build_publishes(tmp_path: Path) -> None:
     mill.ingest(*simulate(home / "raw", events=600, days=9))
     tables = [catalog.table(name) for name in ("activity_hourly", "activity_weekly", "jobs_daily", "metric_hourly")]
     mill.build(*(table.name for table in tables), as_of="latest")
+    homes.write_whole(home)
     bare = rollups.bare(tmp_path, home, tables)
     measure.run(bare)
     bare.check()

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import Lake, event, job, metric
+from tidemill import delta
 from tidemill.engines.load import LARGE_BYTES
 from tidemill.errors import UsageError
 from tidemill.records import EVENT, PROVENANCE
@@ -667,3 +668,14 @@ def test_a_column_without_a_value_is_left_out_of_the_file(home: Lake) -> None:
     frame = pl.scan_delta(str(home.mill.home.lake / "events")).sort("id").collect()
     assert frame.select("id", "user_id", "duration_ms", "text", "model").rows() == expected
     assert set(frame.columns) == {*EVENT.stored, "day"}
+
+
+def test_a_lake_of_an_older_version_is_written_on(home: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its log told of fewer columns; it tells of all from the next load on, so that files may leave some out."""
+    with monkeypatch.context() as older:
+        older.setattr(delta, "_statistics_of", lambda _table: "load_id")
+        older.setattr("tidemill.engines.checking._absent", lambda *_: frozenset())
+        home.ingest(home.write("a.jsonl", event(id="a", user_id="u")), record="event")
+    home.ingest(home.write("b.jsonl", event(id="b", duration_ms=1.5)), record="event")
+    found = home.query("SELECT id, user_id, duration_ms FROM events ORDER BY id")
+    assert [tuple(row.values()) for row in found] == [("a", "u", None), ("b", None, 1.5)]

@@ -30,6 +30,7 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """Every table of the lake with its columns, in the order in which a commit writes them."""
 
+STATISTICS: Final = "delta.dataSkippingStatsColumns"
 NULLS: Final = "null_count."
 """How the log's statistics begin that say how many rows have no value."""
 
@@ -69,10 +70,15 @@ def create(folder: Path, table: str) -> None:
     from deltalake import DeltaTable
 
     partition = [DAY] if table in RECORD_TABLES else None
-    configuration: dict[str, str | None] = {"delta.dataSkippingStatsColumns": ",".join(TABLES[table])}
+    configuration: dict[str, str | None] = {STATISTICS: _statistics_of(table)}
     DeltaTable.create(
         folder, schema(table), mode="ignore", name=table, partition_by=partition, configuration=configuration
     )
+
+
+def _statistics_of(table: str) -> str:
+    """The columns of which the log may tell something: all, since any may be left out of a file."""
+    return ",".join(TABLES[table])
 
 
 def schema(table: str) -> pa.Schema:
@@ -165,8 +171,11 @@ def append(
 
     if not additions:
         return
-    if DeltaTable(folder).transaction_version(ids[0]) is not None:
+    delta = DeltaTable(folder)
+    if delta.transaction_version(ids[0]) is not None:
         return
+    if delta.metadata().configuration.get(STATISTICS) != _statistics_of(table):  # an older version's, which tells less
+        delta.alter.set_table_properties({STATISTICS: _statistics_of(table)})
     for addition in additions:
         target = folder / addition.path
         if not target.exists():
