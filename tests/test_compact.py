@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Final
 
 import duckdb
@@ -10,7 +11,7 @@ import pytest
 from deltalake import DeltaTable
 
 from tests.homes import AS_OF, built, event, feed, few_tables, home, job, metric, published, tm
-from tidemill import Tidemill, compact, lake
+from tidemill import Tidemill, compact, delta, lake
 from tidemill.engines import compacting
 from tidemill.errors import LakeError
 
@@ -98,7 +99,7 @@ def test_old_files_stay_for_kept_snapshots(tmp_path: Path) -> None:
     mill.home.settings_file.write_text("threads = 1\n[snapshots]\nkeep = 1\n")
     built(mill, as_of=AS_OF)
     first = mill.snapshot()
-    compact.compact(mill.home, mill.settings, grace_hours=0)
+    compact.compact(mill.home, mill.settings, grace=0)
     with duckdb.connect(str(first / "catalog.duckdb"), read_only=True) as reader:
         assert reader.sql("SELECT count(*) FROM lake.events").fetchall() == [(6,)]
     built(mill, as_of=AS_OF)
@@ -106,10 +107,43 @@ def test_old_files_stay_for_kept_snapshots(tmp_path: Path) -> None:
     for path in sorted(first.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     first.rmdir()
-    removed = {one.table: one.removed for one in compact.compact(mill.home, mill.settings, grace_hours=0)}
+    removed = {one.table: one.removed for one in compact.compact(mill.home, mill.settings, grace=0)}
     assert removed["events"] == 6
     assert len([*mill.home.lake.glob("events/day=*/*.parquet")]) == 2
     assert mill.sql("SELECT count(*) FROM lake.events").fetchall() == [(6,)]
+
+
+@pytest.mark.parametrize("called", ["o'brien", "a link"])
+def test_old_files_stay_whatever_the_home_is_called(tmp_path: Path, called: str) -> None:
+    """A quote in its name, or another path to it than the one that the snapshot was published by."""
+    mill = home(tmp_path, name="o'brien")
+    for number in range(2):
+        feed(mill, event(str(number), "2026-02-10T10:00:00Z"))
+    built(mill, "activity_daily")
+    (tmp_path / "a link").symlink_to(mill.home.path)
+    other = Tidemill(tmp_path / called)
+    assert sum(one.removed for one in compact.compact(other.home, other.settings, grace=0)) == 0
+    assert sum(one.removed for one in compact.compact(other.home, other.settings, grace=0)) == 0
+    assert mill.sql("SELECT count(*) FROM lake.events").fetchall() == [(2,)]
+
+
+def test_a_file_that_left_long_ago_goes_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Delta's log forgets after a week which files left; a file that was never committed it does not know at all."""
+    mill = in_many_files(tmp_path)
+    built(mill, "activity_daily")
+    first = mill.snapshot()
+    weeks_ago = time.time_ns() - 14 * 86_400 * 10**9
+    with monkeypatch.context() as patch:
+        patch.setattr("tidemill.delta.time.time_ns", lambda: weeks_ago)
+        mill.compact()
+    compact.compact(mill.home, mill.settings, grace=0)
+    stray = next(mill.home.lake.glob("events/day=*/*.parquet")).with_name("stray.parquet")
+    stray.write_bytes(b"of a commit that never was")
+    built(mill, "activity_daily")
+    first.rename(tmp_path / "gone")
+    removed = {one.table: one.removed for one in compact.compact(mill.home, mill.settings, grace=0)}
+    assert removed["events"] == 7
+    assert len([*mill.home.lake.glob("events/day=*/*.parquet")]) == 2
 
 
 def test_old_files_stay_for_an_hour(tmp_path: Path) -> None:
@@ -190,6 +224,25 @@ def test_a_compaction_that_is_killed_loses_nothing(tmp_path: Path, step: int) ->
     assert list(mill.home.lake.glob("journal-*")) == []  # not even one that was not whole
 
 
+def test_a_compaction_that_is_interrupted_leaves_what_its_journal_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its commit is finished by whoever takes the lock next."""
+
+    def interrupted(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    mill = in_many_files(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(delta, "append", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            mill.compact()
+    feed(mill, event("after", "2026-02-12T10:00:00Z"))
+    mill.compact()
+    built(mill, "activity_daily")
+    assert mill.sql("SELECT count(*) FROM lake.events").fetchall() == [(7,)]
+
+
 def test_the_command_says_what_it_did(tmp_path: Path) -> None:
     """A row for each table of the lake."""
     mill = in_many_files(tmp_path, times=2)
@@ -224,9 +277,9 @@ def test_nothing_is_removed_while_somebody_builds(tmp_path: Path) -> None:
     """Who may publish a snapshot that names what left the lake since the build began; compacting goes on."""
     mill = in_many_files(tmp_path)
     with mill.home.lock("tables"):
-        found = {one.table: one for one in compact.compact(mill.home, mill.settings, grace_hours=0)}
+        found = {one.table: one for one in compact.compact(mill.home, mill.settings, grace=0)}
     assert (found["events"].files_after, found["events"].removed) == (2, 0)
-    assert sum(one.removed for one in compact.compact(mill.home, mill.settings, grace_hours=0)) > 0
+    assert sum(one.removed for one in compact.compact(mill.home, mill.settings, grace=0)) > 0
 
 
 def test_files_that_lost_rows_are_left_alone(tmp_path: Path) -> None:

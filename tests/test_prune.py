@@ -181,6 +181,58 @@ def test_what_was_pruned_stays_in_the_quarantine(tmp_path: Path) -> None:
     assert rows(mill, "SELECT line, record, field, reason FROM lake.quarantine") == before
 
 
+def fed_again(mill: Tidemill) -> int:
+    """How many loads are staged when a file of one new event is ingested."""
+    number = len(list(mill.home.path.glob("again-*")))
+    file = mill.home.path / f"again-{number}.jsonl"
+    file.write_text(json.dumps(event(f"again {number}", "2026-02-11T12:00:00Z")) + "\n")
+    reports = mill.ingest(file)
+    mill.build("metric_hourly")
+    return len(reports)
+
+
+def test_what_waits_for_a_job_of_a_sealed_day_is_not_fed_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The UTC day of the job is kept, its reporting day is sealed: it is found to be pruned, by a retry, once."""
+    mill = home(tmp_path, *RECORDS, settings='timezone = "America/New_York"\n')
+    partial = {"record": "job", "job_id": "edge", "status": "failed", "observed_at": "2026-02-12T00:00:00Z"}
+    assert late(mill, event("new", "2026-02-11T13:00:00Z"), partial) == [(2, "job", "created_at", "unknown job")]
+    with monkeypatch.context() as patch:  # it comes, and its day is sealed before what waits for it is fed again
+        patch.setattr("tidemill.quarantine.retry_unknown_jobs", lambda *_: [])
+        feed(mill, job("edge", "2026-02-10T03:00:00Z", status="running"))
+    pruned(mill)
+    assert fed_again(mill) == 2
+    refused = "SELECT line, record, field, reason, raw FROM lake.quarantine"
+    assert rows(mill, refused) == [(2, "job", "created_at", "pruned", json.dumps(partial))]
+    assert fed_again(mill) == 1
+    loads = rows(mill, "SELECT count(*) FROM lake.loads")
+    assert [report.loads for report in mill.retry()] == []
+    assert [report.loads for report in mill.retry(reason="pruned")] == [[]]
+    mill.build("metric_hourly")
+    assert rows(mill, "SELECT count(*) FROM lake.loads") == loads
+    assert len(rows(mill, refused)) == 1
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_an_observation_of_a_sealed_day_says_nothing_of_its_job(tmp_path: Path, *, together: bool) -> None:
+    """In one file or in two: it is not in the lake, so another created_at is the job's first."""
+    mill = home(tmp_path, *RECORDS)
+    pruned(mill)
+    observations: list[Record] = [
+        job("j", "2026-02-08T10:00:00Z", status="running"),
+        job("j", "2026-02-11T10:00:00Z", status="failed"),
+    ]
+    for records in [observations] if together else [[one] for one in observations]:
+        refused = late(mill, *records)
+    assert refused == [(1, "job", "created_at", "pruned")]
+    assert rows(mill, "SELECT status FROM job_states WHERE job_id = 'j'") == [("failed",)]
+    assert late(mill, {"record": "job", "job_id": "k", "status": "failed"}, job("k", "2026-02-08T10:00:00Z"))[1:] == [
+        (1, "job", "created_at", "unknown job"),
+        (2, "job", "created_at", "pruned"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("zone", "sealed", "opens"),
     [

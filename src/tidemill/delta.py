@@ -223,12 +223,9 @@ def _statistics(addition: Addition) -> str:
     return json.dumps({"numRecords": addition.rows, "minValues": lowest, "maxValues": highest, "nullCount": nulls})
 
 
-def left(folder: Path, hours: int) -> list[Path]:
-    """The data files on the disk that left a table at least so many hours ago."""
-    from deltalake import DeltaTable
-
-    gone = DeltaTable(folder).vacuum(retention_hours=hours, dry_run=True, enforce_retention_duration=False)
-    return [folder / path for path in gone]
+def on_disk(folder: Path, table: str) -> list[Path]:
+    """Every data file that lies in the folder of a table, in the table or not."""
+    return sorted(folder.glob(f"{DAY}=*/*.parquet" if table in RECORD_TABLES else "*.parquet"))
 
 
 def shorten_log(folder: Path) -> None:

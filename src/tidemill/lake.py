@@ -98,10 +98,26 @@ def commit(home: Home, ids: Sequence[str], additions: Sequence[Addition], instea
         "additions": [asdict(addition) for addition in additions],
         "removals": [os.path.relpath(file.path, home.lake) for file in instead_of],
     }
-    beside = journal.with_suffix(".tmp")
-    beside.write_text(json.dumps(entry))
-    beside.rename(journal)
+    replace(journal, json.dumps(entry))
     _finish(home, journal)
+
+
+def replace(file: Path, text: str) -> None:
+    """Write a file that is whole, or as it was before, whenever this is killed and whenever the power goes."""
+    beside = file.with_suffix(".tmp")
+    beside.write_text(text)
+    _sync(beside)
+    beside.rename(file)
+    _sync(file.parent)
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk has a file, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _finish(home: Home, journal: Path) -> None:
@@ -124,9 +140,7 @@ def pruned_before(home: Home) -> str:
 def prune(home: Home, before: str) -> None:
     """Remove the records of all UTC days before one, and take none of them from now on; call it under the lock."""
     if before > pruned_before(home):
-        beside = home.lake / f"{PRUNED}.tmp"
-        beside.write_text(before)
-        beside.rename(home.lake / PRUNED)
+        replace(home.lake / PRUNED, before)
     _finish_pruning(home)
 
 

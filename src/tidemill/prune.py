@@ -10,6 +10,7 @@ from tidemill import build, catalog, clock, lake, publish
 from tidemill.errors import UsageError
 from tidemill.sealed import is_gone
 from tidemill.stale import EMPTY
+from tidemill.vacuum import vacuum
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,7 @@ def prune(
         with home.lock("lake"):
             lake.prepare(home)
             lake.prune(home, before)
+        vacuum(home)
         if tables:
             build.run(home, settings, forget=True, say=say)
     return [pruned for pruned in found if pruned.days]

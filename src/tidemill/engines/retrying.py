@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tidemill.engines.quoting import literal, literals
 from tidemill.records import QUARANTINE
+from tidemill.sealed import REASON
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,7 @@ TOLD: Final = 4
 
 @dataclass(frozen=True)
 class Group:
-    """Refused records that are to be read alike: `select` has (line, raw, record, of_load_id, of_line).
+    """Refused records that are to be read alike: `select` has (line, raw, record, of_load_id, of_line, of_reason).
 
     `settings` are those that were given for their loads alone, `types` those of a Parquet file's columns.
     """
@@ -42,9 +43,12 @@ class Group:
 
 
 def groups(connection: DuckDBPyConnection, held: str, reason: str | None) -> list[Group]:
-    """The groups of the quarantine's rows, of one reason or all; texts that were cut cannot be fed again."""
+    """The groups of the quarantine's rows, of one reason or of all; texts that were cut cannot be fed again.
+
+    Nor are those of sealed days, unless they are asked for: a day stays sealed.
+    """
     wanted = "raw IS NOT NULL AND NOT regexp_matches(right(raw, 40), '… \\(\\d+ bytes\\)$')" + (
-        f" AND reason = {literal(reason)}" if reason else ""
+        f" AND reason = {literal(reason)}" if reason else f" AND reason <> {literal(REASON)}"
     )
     rows = f"SELECT * FROM ({held}) WHERE {wanted}"
     alike = connection.execute(f"SELECT DISTINCT source, format, record, uri, given FROM ({rows}) ORDER BY ALL")
@@ -58,7 +62,8 @@ def _group(rows: str, alike: dict[str, Any]) -> Group:
     )
     select = (
         "SELECT row_number() OVER (ORDER BY load_id, line) AS line, any_value(raw) AS raw, record, "
-        f"load_id AS of_load_id, line AS of_line FROM ({rows}) WHERE {mine} GROUP BY load_id, line, record"
+        "load_id AS of_load_id, line AS of_line, any_value(reason) AS of_reason "
+        f"FROM ({rows}) WHERE {mine} GROUP BY load_id, line, record"
     )
     given = json.loads(alike.pop("given") or "{}")
     return Group(**alike, **given, select=select)

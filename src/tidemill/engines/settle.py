@@ -186,7 +186,7 @@ def settle_jobs(connection: DuckDBPyConnection, staged: str, known: str, sealed:
 
     `births` are those of the staged jobs, `known` is a select of the observations of this source that may be equal:
     of the days of these births. A job's first created_at stands; an observation of a job that has none waits. One that
-    meets the condition `sealed` is of a job of a sealed day.
+    meets the condition `sealed` is of a job of a sealed day, and says nothing to others: it is not in the lake.
     """
     instants = "created_at, started_at, completed_at, deleted_at"
     observed = f"coalesce(observed_at, greatest({instants})) AS observed_at"
@@ -197,7 +197,7 @@ def settle_jobs(connection: DuckDBPyConnection, staged: str, known: str, sealed:
         birthday AS (
             SELECT job_id, coalesce(any_value(stored), arg_min(created_at, (turn, line, row))) AS born
             FROM (SELECT job_id, created_at, turn, line, row, NULL::TIMESTAMPTZ AS stored FROM observation
-                  WHERE created_at IS NOT NULL
+                  WHERE created_at IS NOT NULL AND NOT {sealed}
                   UNION ALL
                   SELECT job_id, NULL, NULL, NULL, NULL, created_at FROM births)
             GROUP BY job_id),
@@ -207,8 +207,8 @@ def settle_jobs(connection: DuckDBPyConnection, staged: str, known: str, sealed:
         complete AS (SELECT * REPLACE ({observed}), FROM whole),
         digested AS (SELECT *, {content(JOB)} AS content FROM complete),
         judged AS (
-            SELECT *, CASE WHEN born IS NULL THEN 'unknown job'
-                           WHEN {sealed} THEN {literal(REASON)}
+            SELECT *, CASE WHEN {sealed} THEN {literal(REASON)}
+                           WHEN born IS NULL THEN 'unknown job'
                            WHEN created_at <> born THEN 'created_at changed'
                            WHEN content IN (SELECT {content(JOB)} FROM ({known}) SEMI JOIN births USING (job_id))
                            THEN 'duplicate'

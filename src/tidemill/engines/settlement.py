@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidemill.delta import Addition, name_file, schema
-from tidemill.engines import inputs
+from tidemill.engines import inputs, releasing
 from tidemill.engines import settle as sql
 from tidemill.engines.quoting import literal, literals
 from tidemill.engines.relations import dates
@@ -56,10 +56,11 @@ def settle(
     added = [*_settle_days(batch, EVENT), *_settle_days(batch, METRIC), *_settle_jobs(batch)]
     ledger = _ledger(connection, loads, added)
     if loads[0].kind == "retry":
-        released = _released(connection, loads, folder)
+        released = additions(connection, "released", {str(releasing.released(connection, loads, folder)): ""})
         if not released and not any(row["accepted"] for row in ledger):
             return [], []
-        added += released
+        sealed = additions(connection, "quarantine", {str(releasing.sealed_since(connection, loads, folder)): ""})
+        added += released + sealed
     else:
         added += _quarantine(connection, loads, folder)
     added += _ledger_file(connection, ledger, folder)
@@ -219,21 +220,6 @@ def _quarantine(connection: DuckDBPyConnection, loads: Sequence[Load], folder: P
         f"TO {literal(target)} (FORMAT parquet)"
     )
     return additions(connection, "quarantine", {str(target): ""})
-
-
-def _released(connection: DuckDBPyConnection, loads: Sequence[Load], folder: Path) -> list[Addition]:
-    """Which records of the quarantine the retries took: those that they did not refuse again."""
-    selects = [
-        f"""SELECT {literal(load.load_id)} AS load_id, of_load_id, of_line AS line, o.record FROM ({load.origin}) o
-        ANTI JOIN (
-            SELECT line, record FROM read_parquet({literal(load.refused)})
-            UNION ALL SELECT line, record FROM late_refusals WHERE load_id = {literal(load.load_id)}) r
-        ON r.line = o.line AND coalesce(r.record = o.record, true)"""
-        for load in loads
-    ]
-    target = folder / "released.parquet"
-    connection.execute(f"COPY ({' UNION ALL '.join(selects)}) TO {literal(target)} (FORMAT parquet)")
-    return additions(connection, "released", {str(target): ""})
 
 
 def _ledger(
