@@ -640,7 +640,7 @@ class TestLarge:
         lines = [json.dumps(event(id=str(n), timestamp=f"{day}T10:00:00Z", text=FILLER)) for n, day in enumerate(days)]
         lines[2_000] = lines[2_000].replace("T10:00:00Z", "T99")
         path = home.put("a.jsonl", "\n".join(lines) + "\n")
-        assert (len(files.days(path)) == 3) is ordered
+        assert (len(files.parts(path)) == 3) is ordered
         assert home.ingest(path, record="event") == {"records_read": 3_000, "accepted": 2_999, "quarantined": 1}
         assert home.refusals() == [(2_001, "timestamp", "not a timestamp")]
         found = home.query("SELECT timestamp::DATE::VARCHAR AS day, count(*) AS events FROM events GROUP BY ALL")

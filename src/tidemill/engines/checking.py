@@ -12,6 +12,8 @@ from tidemill.records import JOB
 from tidemill.sources.files import Layout
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from duckdb import DuckDBPyConnection
 
     from tidemill.engines.load import Load
@@ -46,41 +48,46 @@ def copy(connection: DuckDBPyConnection, load: Load, contract: Contract, given: 
     return int(found[0][0])
 
 
-def copy_day(connection: DuckDBPyConnection, load: Load, contract: Contract, given: raw.Given, name: str) -> int:
-    """The same for records that seem to be of one day: one file, a third faster than by day; if they are not, split it.
+def copy_part(connection: DuckDBPyConnection, load: Load, contract: Contract, given: raw.Given, name: str) -> int:
+    """The same for records that seem to be good and of one day: one file, a third faster than by verdict and day.
 
-    A refused record has no load_id in that file.
+    If they are not, and wherever lines are read leniently, they are told apart in memory before they are written.
     """
-    target = load.folder / contract.table
-    target.mkdir(exist_ok=True)
     load.absent[contract.table] = _absent(contract, given)
-    flat = target / f"{name}.parquet"
-    stored = _stored(load, contract, given, load_id="NULL")
-    connection.execute("SET preserve_insertion_order = false")
-    try:
+    day = f"CAST(make_timestamp(epoch_us({contract.day_of})) AS DATE)"
+    if not load.lenient:
+        flat = load.folder / contract.table / f"{name}.parquet"
+        flat.parent.mkdir(exist_ok=True)
+        stored = _stored(load, contract, given, load_id="NULL")
         connection.execute(
             f"COPY (SELECT {stored} FROM ({_checked(load, contract, given)})) TO {literal(flat)} ({PARQUET})"
         )
-    finally:
-        connection.execute("SET preserve_insertion_order = true")
-    day = f"CAST(make_timestamp(epoch_us({contract.day_of})) AS DATE)"
-    rows, good, first, last = connection.execute(
-        f"SELECT count(*), count(load_id), min({day})::VARCHAR, max({day})::VARCHAR FROM read_parquet({literal(flat)})"
-    ).fetchall()[0]
-    if rows == good and first == last:
-        folder = target / "verdict=accepted" / f"day={first}"
-        folder.mkdir(parents=True, exist_ok=True)
-        flat.rename(folder / flat.name)
-    else:
-        verdict = "CASE WHEN load_id IS NULL THEN 'refused' ELSE 'accepted' END AS verdict"
-        good_day = f"CASE WHEN load_id IS NOT NULL THEN {day} END AS day"
-        connection.execute(
-            f"COPY (SELECT {verdict}, {good_day}, * REPLACE ({literal(load.load_id)} AS load_id) "
-            f"FROM read_parquet({literal(flat)})) TO {literal(target)} "
-            f"({PARQUET}, PARTITION_BY (verdict, day), OVERWRITE_OR_IGNORE, FILENAME_PATTERN {literal(name + '-{i}')})"
-        )
+        rows, good, first, last = connection.execute(
+            f"SELECT count(*), count(load_id), min({day})::VARCHAR, max({day})::VARCHAR "
+            f"FROM read_parquet({literal(flat)})"
+        ).fetchall()[0]
+        if rows == good and first == last:
+            flat.rename(_folder(load, contract, "accepted", first) / flat.name)
+            return int(rows)
         flat.unlink()
-    return int(rows)
+        load.lenient = True  # the other parts may well be like that
+    connection.execute(
+        f"CREATE TEMP TABLE part AS SELECT day, refusal IS NULL AS good, {_stored(load, contract, given)} "
+        f"FROM ({_checked(load, contract, given)})"
+    )
+    groups = connection.execute("SELECT good, day::VARCHAR, count(*) FROM part GROUP BY ALL").fetchall()
+    for good, day, _ in groups:
+        target = _folder(load, contract, "accepted" if good else "refused", day) / f"{name}.parquet"
+        rows = f"SELECT * EXCLUDE (good, day) FROM part WHERE good = {good} AND day IS NOT DISTINCT FROM $1::DATE"
+        connection.execute(f"COPY ({rows}) TO {literal(target)} ({PARQUET})", [day])
+    connection.execute("DROP TABLE part")
+    return sum(count for _, _, count in groups)
+
+
+def _folder(load: Load, contract: Contract, verdict: str, day: str | None) -> Path:
+    folder = load.folder / contract.table / f"verdict={verdict}" / f"day={day}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _checked(load: Load, contract: Contract, given: raw.Given) -> str:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 UTC_NAMES: Final = frozenset({"UTC", "Etc/UTC", "Etc/UCT", "UCT", "Etc/Universal", "Universal", "Etc/Zulu", "Zulu"})
 """The zone whose hours and days are plain arithmetic, five times as fast as the calendar of ICU."""
 
+_SESSION: Final = "SET TimeZone = 'UTC'; SET enable_progress_bar = false;"
+
 _UTC_CLOCK: Final = """
 CREATE OR REPLACE TEMP MACRO local_hour(t) AS make_timestamptz(epoch_us(t) - epoch_us(t) % 3600000000);
 CREATE OR REPLACE TEMP MACRO local_day(t) AS DATE '1970-01-01' + CAST(epoch_us(t) // 86400000000 AS INTEGER);
@@ -197,8 +199,15 @@ def connect(
     if temp_directory is not None:
         config["temp_directory"] = str(temp_directory)
     connection = duckdb.connect(database, config=config)
-    connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false;" + definitions)
+    connection.execute(_SESSION + definitions)
     return connection
+
+
+def beside(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """Another connection to the same database, for another thread; it has none of its macros and temporary tables."""
+    other = connection.cursor()
+    other.execute(_SESSION)
+    return other
 
 
 def run(

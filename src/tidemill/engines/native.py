@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from tidemill.engines import duckdb as engine
 from tidemill.engines import inputs, objects, raw
-from tidemill.engines.checking import copy, copy_day, keep_rejects
+from tidemill.engines.checking import copy, copy_part, keep_rejects
+from tidemill.engines.contract import MACROS
 from tidemill.engines.quoting import literal, literals
 from tidemill.errors import SourceError
 from tidemill.records import CONTRACTS, JOB
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
     from tidemill.engines.load import Load
     from tidemill.records import Contract
+
+PARTS_AT_ONCE: Final = 2
+"""One keeps the processors busy while the other begins or writes its last rows."""
 
 
 def stage_native(connection: DuckDBPyConnection, load: Load) -> None:
@@ -51,6 +57,7 @@ def _stage_one(connection: DuckDBPyConnection, load: Load, contract: Contract) -
     """
     for columns in (_present(connection, load, contract), None):
         load.rows = _copy_lines(connection, load, contract, columns)
+        load.looked_over = True  # a line that numbering would drop has failed this
         missed = [name for name in contract.names if columns is not None and name not in columns]
         kept = [str(path) for verdict in ("accepted", "waiting") for path in load.staged(contract, verdict)]
         if not (missed and kept and connection.execute(objects.overlooked(kept, missed)).fetchall()):
@@ -85,13 +92,32 @@ def _copy_lines(connection: DuckDBPyConnection, load: Load, contract: Contract, 
 
     whole = Path(load.readable)
     plain = load.spooled or (load.portion and load.portion.compression == "none")
-    days = files.days(whole) if lean and load.large and plain else []
-    if not days:
+    parts = files.parts(whole) if lean and load.large and plain else []
+    if not parts:
         return copy(connection, load, contract, given())
-    rows = 0
-    for number, path in enumerate(files.parts(whole, days, load.folder)):
-        rows += copy_day(connection, load, contract, given(path), f"part-{number}")
-    return rows
+
+    def staged(number: int, start: int, end: int) -> int:
+        name = f"part-{number}"
+        part = load.folder / name
+        if len(parts) > 1:
+            files.cut(whole, start, end, part)
+        with engine.beside(connection) as own:
+            own.execute(MACROS)
+            rows = copy_part(own, load, contract, given(part if len(parts) > 1 else whole), name)
+        part.unlink(missing_ok=True)
+        return rows
+
+    connection.execute("SET preserve_insertion_order = false")
+    try:
+        with ThreadPoolExecutor(_at_once(connection)) as pool:
+            return sum(pool.map(staged, range(len(parts)), *zip(*parts, strict=True)))
+    finally:
+        connection.execute("SET preserve_insertion_order = true")
+
+
+def _at_once(connection: DuckDBPyConnection) -> int:
+    threads = connection.execute("SELECT current_setting('threads')").fetchall()[0][0]
+    return min(PARTS_AT_ONCE, int(threads))
 
 
 def _says_other(connection: DuckDBPyConnection, load: Load, contract: Contract) -> bool:

@@ -26,14 +26,15 @@ NO_TEXT: Final = "no line is this text"
 MAX_LINE_BYTES: Final = 16 << 20
 
 
-_BLANK = "(raw IS NULL OR (raw < '!' AND trim(raw, ' \t\r') = ''))"
+_WRITTEN = "CASE WHEN raw >= '!' THEN true ELSE trim(raw, ' \t\r') <> '' END"
+"""Whether a line has more than blanks; of most the first letter tells."""
 
 
 def lines(path: str, *, offset: int = 0, compression: str = "none", long: bool = False) -> str:
     """The select of (line, raw) over a file's lines, blank ones left out; counting them takes one thread."""
     return (
         f"SELECT * FROM (SELECT row_number() OVER () + {offset} AS line, raw "
-        f"FROM {_text_lines(path, compression=compression, long=long)}) WHERE NOT {_BLANK}"
+        f"FROM {_text_lines(path, compression=compression, long=long)}) WHERE {_WRITTEN}"
     )
 
 
@@ -44,7 +45,7 @@ def unnumbered(path: str, *, compression: str = "none", long: bool = False, leni
     """
     rows = _text_lines(path, compression=compression, long=long, null=NO_TEXT)
     raw = f"SELECT NULL::BIGINT AS line, coalesce(raw, {literal(NO_TEXT)}) AS raw FROM {rows}"
-    return f"SELECT * FROM ({raw}) WHERE NOT {_BLANK}" if lenient else raw
+    return f"SELECT * FROM ({raw}) WHERE {_WRITTEN}" if lenient else raw
 
 
 def look_over(path: str, *, compression: str) -> str:

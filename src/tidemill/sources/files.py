@@ -19,14 +19,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import zip_longest
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from tidemill.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
 _DAY: Final = re.compile(rb'"timestamp"\s*:\s*"(\d{4}-\d\d-\d\d)')
 CHUNK: Final = 8 << 20
@@ -37,6 +36,8 @@ FAR_ENOUGH: Final = 1 << 16
 """A line that says its day stands within so many bytes."""
 SMALL_DAY: Final = 16 << 20
 """Days of fewer bytes are told apart when they are written."""
+LONG_PART: Final = 256 << 20
+"""A part that is no longer can be told apart in memory."""
 MAX_DOCUMENT_BYTES: Final = 64 << 20
 MAX_RAW_BYTES: Final = 1 << 20
 """How much of a refused text is kept."""
@@ -252,11 +253,11 @@ def _last_line(file: IO[bytes], size: int) -> int:
     return 0
 
 
-def days(path: Path) -> list[tuple[int, int]]:
+def parts(path: Path) -> list[tuple[int, int]]:
     """From where to where the lines of each day stand in a file of JSON lines, if it is in the order of time.
 
-    Told by looking for the bytes at which a day begins: a file out of order has days in the wrong place, too. Empty
-    when that cannot be told, or when a day would be small.
+    Told by looking for the bytes at which a day begins: a file out of order has days in the wrong place, too. Long days
+    are in parts. Empty when a line's day cannot be told, or when a day would be small.
     """
     size = path.stat().st_size
     found: list[tuple[int, int]] = []
@@ -270,8 +271,23 @@ def days(path: Path) -> list[tuple[int, int]]:
             )
             found.append((start, end))
             start = end
-    found.append((start, size))
-    return found if day and size / len(found) >= SMALL_DAY else []
+        found.append((start, size))
+        if not day or size / len(found) < SMALL_DAY:
+            return []
+        return [part for start, end in found for part in _shortened(file, start, end)]
+
+
+def _shortened(file: IO[bytes], start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Some lines in parts of about the same size, none of them long."""
+    size = -(-(end - start) // -(-(end - start) // LONG_PART))
+    while end - start > size:
+        file.seek(start + size)
+        file.readline()
+        cut = min(file.tell(), end)
+        yield start, cut
+        start = cut
+    if start < end:
+        yield start, end
 
 
 def _day_after(file: IO[bytes], offset: int) -> tuple[int, str | None]:
@@ -284,26 +300,8 @@ def _day_after(file: IO[bytes], offset: int) -> tuple[int, str | None]:
     return begin + start, match[1].decode() if match else None
 
 
-def parts(path: Path, ends: Sequence[tuple[int, int]], folder: Path) -> Iterator[Path]:
-    """Parts of a file as files of their own, each until the next is asked for, which is copied in the meantime.
-
-    The file itself stands for a part that is all of it.
-    """
-    if [*ends] == [(0, path.stat().st_size)]:
-        yield path
-        return
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        copies = [(start, end, folder / f"part-{number}") for number, (start, end) in enumerate(ends)]
-        made = pool.submit(_copy, path, *copies[0])
-        for (*_, copy), following in zip_longest(copies, copies[1:]):
-            made.result()
-            if following:
-                made = pool.submit(_copy, path, *following)
-            yield copy
-            copy.unlink()
-
-
-def _copy(path: Path, start: int, end: int, target: Path) -> None:
+def cut(path: Path, start: int, end: int, target: Path) -> None:
+    """Copy some bytes of a file to one of their own."""
     with path.open("rb") as file, target.open("wb") as copy:
         while start < end and (sent := os.sendfile(copy.fileno(), file.fileno(), start, min(CHUNK, end - start))):
             start += sent
