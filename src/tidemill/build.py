@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from tidemill import catalog, checks, lake, partitions, publish, stale, thresholds, verify, windows
+from tidemill import catalog, checks, lake, parallel, partitions, publish, stale, thresholds, verify, windows
 from tidemill.clock import PERIODS
 from tidemill.engines import duckdb as engine
 from tidemill.engines import faults, relations
@@ -71,6 +71,13 @@ class Build:
     failed: dict[str, TableError] = field(default_factory=dict)
     waiting: list[str] = field(default_factory=list)
     thresholds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    others: list[DuckDBPyConnection] = field(default_factory=list)
+
+    def another(self, number: int) -> DuckDBPyConnection:
+        """A further connection to the same database, made when it is first asked for."""
+        while len(self.others) <= number:
+            self.others.append(engine.beside(self.connection, self.settings.timezone))
+        return self.others[number]
 
     @property
     def changed(self) -> bool:
@@ -263,13 +270,18 @@ def run(
     approved = checks.known(home, despite)
     with begin(home, settings, as_of=as_of, full=full) as build:
         build.forget = forget
-        for number, name in enumerate(wanted):
-            report = partial(progress, name, number, len(wanted)) if progress else None
+        needs = {name: catalog.table(name).reads & {*wanted} for name in wanted}
+
+        def one(own: Build, name: str) -> None:
+            report = partial(progress, name, len(build.fresh), len(wanted)) if progress else None
             try:
-                build_table(build, name, begin=report)
+                build_table(own, name, begin=report)
             except TableError as error:
                 if say:
                     say(str(error))
+
+        parallel.each(build, needs, one)
+        build.built.sort(key=lambda built: wanted.index(built.table))
         if progress:
             progress("publish", len(wanted), len(wanted))
         finish(build, despite=approved, say=say)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 import duckdb
 
-from tidemill import catalog, scope
+from tidemill import catalog, parallel, scope
 from tidemill.checks import Severity, checks
 from tidemill.engines import faults, relations, rules
 from tidemill.errors import CheckError
@@ -88,12 +88,15 @@ def approve(build: Build, *, despite: Iterable[str] = (), say: Callable[[str], N
 
 def outcomes(looked_at: Scope) -> list[Outcome]:
     """What each check finds, in the order of the checks."""
-    looked_at.build.connection.execute(rules.MACROS)
     found = checks(looked_at.build.home).values()
-    broken = _broken(looked_at)
-    return [
-        _found(check, broken[check.name]) if check.name in broken else _outcome(check, looked_at) for check in found
-    ]
+    changed = [name for name in looked_at.build.states if looked_at.touches(frozenset({name})) and looked_at.rows(name)]
+    broken = parallel.each(
+        looked_at.build, dict.fromkeys(changed, ()), lambda own, name: _broken(replace(looked_at, build=own), name)
+    )
+    asked = {check: () for check in found if check.select}
+    told = parallel.each(looked_at.build, asked, lambda own, check: _outcome(check, replace(looked_at, build=own)))
+    rules_of = {check.name: [table[check.name] for table in broken.values() if check.name in table] for check in found}
+    return [told.get(check) or _found(check, rules_of[check.name]) for check in found]
 
 
 def _outcome(check: Check, looked_at: Scope) -> Outcome:
@@ -101,30 +104,29 @@ def _outcome(check: Check, looked_at: Scope) -> Outcome:
         return Outcome(check.name, check.severity, Result.NOT_RUN, why=why)
     if check.reads and not looked_at.touches(check.reads):
         return Outcome(check.name, check.severity, Result.NOT_RUN, why="nothing that it reads changed")
+    connection = looked_at.build.connection
     try:
+        connection.execute(rules.MACROS)
         looked_at.bind(check.reads)
-        found = rules.offending(looked_at.build.connection, check.select)
+        found = rules.offending(connection, check.select)
     except duckdb.Error as error:
         return Outcome(check.name, check.severity, Result.ERROR, why=faults.located(check.file, error))
     finally:
-        relations.unbind(looked_at.build.connection, check.reads)
+        relations.unbind(connection, check.reads)
     return _found(check, [found])
 
 
-def _broken(looked_at: Scope) -> dict[str, list[tuple[int, str | None]]]:
-    """What each rule finds in each table that changed; one that still has the columns of an older SQL is left out."""
-    found: dict[str, list[tuple[int, str | None]]] = {rule.name: [] for rule in rules.RULES}
-    for table in (catalog.table(name) for name in looked_at.build.states):
-        alone = frozenset({table.name})
-        if looked_at.touches(alone) and looked_at.rows(table.name):
-            looked_at.bind(alone)
-            columns = rules.columns(looked_at.build.connection, table.name)
-            shape = rules.Shape(table.name, table.key, columns, estimated=HISTOGRAM in table.reads)
-            if set(table.key) <= set(columns):
-                for rule, counted in rules.broken(looked_at.build.connection, shape).items():
-                    found[rule].append(counted)
-            relations.unbind(looked_at.build.connection, alone)
-    return found
+def _broken(looked_at: Scope, name: str) -> dict[str, tuple[int, str | None]]:
+    """What each rule finds in a table; nothing in one that still has the columns of an older SQL."""
+    table, connection = catalog.table(name), looked_at.build.connection
+    looked_at.bind(frozenset({name}))
+    try:
+        columns = rules.columns(connection, name)
+        if not set(table.key) <= set(columns):
+            return {}
+        return rules.broken(connection, rules.Shape(name, table.key, columns, estimated=HISTOGRAM in table.reads))
+    finally:
+        relations.unbind(connection, {name})
 
 
 def _found(check: Check, counted: Sequence[tuple[int, str | None]]) -> Outcome:

@@ -203,11 +203,16 @@ def connect(
     return connection
 
 
-def beside(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-    """Another connection to the same database, for another thread; it has none of its macros and temporary tables."""
+def beside(connection: duckdb.DuckDBPyConnection, timezone: str | None = None) -> duckdb.DuckDBPyConnection:
+    """Another connection to the same database, for another thread, with nothing bound; `timezone` as of `connect`."""
     other = connection.cursor()
-    other.execute(_SESSION)
+    other.execute(_SESSION + (macros(timezone) if timezone else ""))
     return other
+
+
+def threads(connection: duckdb.DuckDBPyConnection) -> int:
+    """How many threads a database works with."""
+    return int(connection.execute("SELECT current_setting('threads')").fetchall()[0][0])
 
 
 def run(

@@ -109,15 +109,10 @@ def _copy_lines(connection: DuckDBPyConnection, load: Load, contract: Contract, 
 
     connection.execute("SET preserve_insertion_order = false")
     try:
-        with ThreadPoolExecutor(_at_once(connection)) as pool:
+        with ThreadPoolExecutor(min(PARTS_AT_ONCE, engine.threads(connection))) as pool:
             return sum(pool.map(staged, range(len(parts)), *zip(*parts, strict=True)))
     finally:
         connection.execute("SET preserve_insertion_order = true")
-
-
-def _at_once(connection: DuckDBPyConnection) -> int:
-    threads = connection.execute("SELECT current_setting('threads')").fetchall()[0][0]
-    return min(PARTS_AT_ONCE, int(threads))
 
 
 def _says_other(connection: DuckDBPyConnection, load: Load, contract: Contract) -> bool:

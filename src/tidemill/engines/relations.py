@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from typing import TYPE_CHECKING, Final
 
 from tidemill.engines.duckdb import named
@@ -170,7 +171,7 @@ def write(
 
     So no name is ever given to other bytes, and a file that is not whole has none.
     """
-    beside = folder / f"{period}.parquet.part"
+    beside = folder / f"{uuid.uuid4().hex}.parquet.part"
     copy = f"COPY ({select}) TO {literal(beside)} (FORMAT parquet)"
     count = connection.execute(copy, named(connection, copy, parameters or {})).fetchall()[0][0]
     with beside.open("rb") as file:

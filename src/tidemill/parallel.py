@@ -1,0 +1,65 @@
+"""Work on tables that do not need each other, at the same time: one keeps the processors busy where another cannot."""
+
+from __future__ import annotations
+
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import replace
+from graphlib import TopologicalSorter
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from tidemill.engines import duckdb as engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Mapping
+    from concurrent.futures import Future
+
+    from tidemill.build import Build
+
+    K = TypeVar("K", bound=Hashable)
+    T = TypeVar("T")
+
+AT_ONCE: Final = 2
+"""More would share the same processors, and each needs memory of its own."""
+
+
+def each(build: Build, needs: Mapping[K, Iterable[K]], work: Callable[[Build, K], T]) -> dict[K, T]:
+    """What some work gives for each name, done after that for the names that it needs.
+
+    It is given the build with a connection of its own to the same database, in which nothing is bound. The first error
+    ends what is going on, and is raised.
+    """
+    order = TopologicalSorter(needs)
+    order.prepare()
+    found: dict[K, T] = {}
+    running: dict[Future[T], K] = {}
+    idle: SimpleQueue[Build] = SimpleQueue()
+
+    def one(name: K) -> T:
+        own = idle.get()
+        try:
+            return work(own, name)
+        finally:
+            idle.put(own)
+
+    builds = [build, *(replace(build, connection=build.another(n)) for n in range(_at_once(build, len(needs)) - 1))]
+    for own in builds:
+        idle.put(own)
+    with ThreadPoolExecutor(len(builds)) as pool:
+        try:
+            while order.is_active():
+                running |= {pool.submit(one, name): name for name in order.get_ready()}
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    name = running.pop(future)
+                    found[name] = future.result()
+                    order.done(name)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for own in builds:
+                own.connection.interrupt()
+            raise
+    return {name: found[name] for name in needs}
+
+
+def _at_once(build: Build, wanted: int) -> int:
+    return max(1, min(AT_ONCE, engine.threads(build.connection), wanted))
