@@ -15,21 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HISTOGRAM = """
-WITH buckets AS (
-    SELECT
-        CASE WHEN bucket IS NULL THEN 0 ELSE 2 * pow(1.01 / 0.99, bucket) / (1.01 / 0.99 + 1) END AS ms,
-        sum(sum(events)) OVER (ORDER BY bucket NULLS FIRST) AS upto,
-        sum(sum(events)) OVER () - 1 AS last
+SELECT
+    unnest([
+        histogram_percentile(bucket, events, 0.5),
+        histogram_percentile(bucket, events, 0.95),
+        histogram_percentile(bucket, events, 0.99)
+    ]) AS value
+FROM (
+    SELECT bucket, sum(events) AS events
     FROM latency_histogram
     WHERE day > DATE '{day}' - {days} AND day <= DATE '{day}'{filters}
     GROUP BY bucket
 )
-SELECT
-    low.ms + (high.ms - low.ms) * (place - floor(place)) AS value
-FROM (SELECT q, any_value(last) * q AS place FROM buckets, unnest([0.5, 0.95, 0.99]) AS t(q) GROUP BY q) places,
-    LATERAL (SELECT min(ms) AS ms FROM buckets WHERE upto > floor(place)) low,
-    LATERAL (SELECT min(ms) AS ms FROM buckets WHERE upto > ceil(place)) high
-ORDER BY q
 """
 EXACT = """
 SELECT unnest(quantile_cont(duration_ms, [0.5, 0.95, 0.99])) AS value
