@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         plan = Plan(
             Path(folder),
+            shared=Path(folder),
             rounds=given.rounds,
             day_events=given.day_events,
             days=given.days,
@@ -68,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             key = f"{name}:{scale:g}" if scale else name
             say(f"== {key}")
             try:
-                lines = WORKS[name](replace(plan, events=round(scale * MILLION)))
+                with tempfile.TemporaryDirectory(dir=folder) as own:
+                    lines = WORKS[name](replace(plan, folder=Path(own), events=round(scale * MILLION)))
             except ContenderError as error:
                 failed.append(f"{key} was not measured: {error}")
                 say(failed[-1])

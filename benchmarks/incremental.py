@@ -37,7 +37,7 @@ def lines(days: int, found: Sequence[Timed]) -> list[str]:
 
 
 def _contenders(plan: Plan, days: int) -> Sequence[Contender]:
-    home, aside = homes.history(plan.folder, plan.day_events, days)
+    home, aside = homes.history(plan.shared, plan.day_events, days)
     models = [rollups.dbt(plan.folder / f"dbt-{days}", home)]
     mesh = plan.folder / f"sqlmesh-{days}"
     models.append(rollups.sqlmesh(mesh, home, homes.first_day(days)))

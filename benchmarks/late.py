@@ -30,7 +30,7 @@ def run(plan: Plan) -> list[str]:
     days = old_days(length)
     path = plan.folder / "late.jsonl"
     answers.execute(data.late(path, RECORDS, days))
-    home, aside = homes.history(plan.folder, plan.day_events, length)
+    home, aside = homes.history(plan.shared, plan.day_events, length)
     late = f"{RECORDS:,} records of {len(days)} old days"
     steps = [tidemill(home, "ingest", str(path)), tidemill(home, "build", "--as-of", "latest")]
 

@@ -66,7 +66,7 @@ def full_name(days: int) -> str:
 
 def hour(plan: Plan, days: int) -> Contender:
     """Load the hour and build what is stale."""
-    home, aside = homes.history(plan.folder, plan.day_events, days)
+    home, aside = homes.history(plan.shared, plan.day_events, days)
     late = str(home / "late")
     steps = [tidemill(home, "ingest", late), tidemill(home, "build", "--as-of", "latest")]
     return Contender(name(days), steps, clear=partial(homes.bring_back, aside, home))
@@ -74,7 +74,7 @@ def hour(plan: Plan, days: int) -> Contender:
 
 def _ours(plan: Plan, days: int, kinds: dict[str, list[float]]) -> list[Contender]:
     found = hour(plan, days)
-    home, kept = homes.history(plan.folder, plan.day_events, days)[0], plan.folder / f"hour-{days}"
+    home, kept = homes.history(plan.shared, plan.day_events, days)[0], plan.folder / f"hour-{days}"
 
     def keep_tables() -> None:
         homes.clear(kept)
@@ -105,7 +105,7 @@ def _seconds(home: Path) -> dict[str, float]:
 
 def _raw_rows(plan: Plan) -> float:
     """The median seconds of the selects of the open week and month over their raw rows, in one warm session."""
-    home, _ = homes.history(plan.folder, plan.day_events, plan.days[-1])
+    home, _ = homes.history(plan.shared, plan.day_events, plan.days[-1])
     took = []
     with answers.session() as connection:
         connection.execute(f"{selects.macros(list(PERIOD_DAYS))}CREATE SCHEMA lake")

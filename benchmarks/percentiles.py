@@ -46,7 +46,7 @@ class Answer:
 def run(plan: Plan) -> list[str]:
     """Measure on the longest lake, and say it as lines of RESULTS.md."""
     longest = plan.days[-1]
-    home, _ = homes.history(plan.folder, plan.day_events, longest)
+    home, _ = homes.history(plan.shared, plan.day_events, longest)
     lengths = sorted({min(WEEK, longest), longest})
     target = plan.folder / "percentiles.json"
     rounds = []

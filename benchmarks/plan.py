@@ -19,9 +19,13 @@ MILLION: Final = 1_000_000
 
 @dataclass(frozen=True)
 class Plan:
-    """How much, how often and where; `without` are contenders that this run leaves out."""
+    """How much, how often and where; `without` are contenders that this run leaves out.
+
+    `folder` is one work's own, `shared` is where works find a home that another has made.
+    """
 
     folder: Path
+    shared: Path
     events: int = MILLION
     rounds: int = 5
     day_events: int = 20_000

@@ -72,7 +72,7 @@ def test_contenders_take_turns_and_none_is_dropped_silently(tmp_path: Path) -> N
         write = python(f"open({str(log)!r}, 'a').write({name!r}); {code}")
         return Contender(name, [write], **options)  # type: ignore[arg-type] # as a caller gives them
 
-    plan = Plan(tmp_path, rounds=2, without=frozenset({"left"}))
+    plan = Plan(tmp_path, tmp_path, rounds=2, without=frozenset({"left"}))
     found = plan.compete(
         [
             contender("a"),
@@ -101,7 +101,7 @@ def test_an_environment_that_is_not_there_says_so() -> None:
 def test_nothing_is_compared_with_a_failure_of_ours(tmp_path: Path) -> None:
     """When ours, the first, cannot do the work, it is an error."""
     with pytest.raises(ContenderError, match=r"ours: .*exit code 1"):
-        Plan(tmp_path, rounds=1).compete([Contender("ours", [python("raise SystemExit(1)")])])
+        Plan(tmp_path, tmp_path, rounds=1).compete([Contender("ours", [python("raise SystemExit(1)")])])
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_ours_and_the_bare_copies_load_the_same_lines(tmp_path: Path) -> None:
     """The ingest's contenders of the project's own environment have equal answers; other rows are noticed."""
     lines = tmp_path / "events.jsonl"
     answers.execute(data.clean(lines, LINES))
-    plan = Plan(tmp_path, rounds=1)
+    plan = Plan(tmp_path, tmp_path, rounds=1)
     found = plan.compete(ingest.engine(plan, lines, LINES))
     assert [each.missing for each in found] == ["", "", ""]
     with pytest.raises(ContenderError, match="other rows"):
@@ -160,14 +160,14 @@ def test_ours_and_the_bare_copies_load_the_same_lines(tmp_path: Path) -> None:
 
 def test_bad_lines_are_all_kept(tmp_path: Path) -> None:
     """The work of bad lines runs: what the bare copies keep is what is accepted, and the quarantine has the rest."""
-    text = "\n".join(bad_lines.run(Plan(tmp_path, events=LINES, rounds=1)))
+    text = "\n".join(bad_lines.run(Plan(tmp_path, tmp_path, events=LINES, rounds=1)))
     assert "tidemill keeps the 4 bad lines in its quarantine" in text
     assert "not measured" not in text
 
 
 def test_small_files_are_each_in_the_ledger(tmp_path: Path) -> None:
     """The work of many small files runs, and says how many a second."""
-    text = "\n".join(small_files.run(Plan(tmp_path, files=3, rounds=1)))
+    text = "\n".join(small_files.run(Plan(tmp_path, tmp_path, files=3, rounds=1)))
     assert "F. Small files of 100 lines: 3 files" in text
     assert "not measured" not in text
 
