@@ -27,6 +27,9 @@ EXAMPLE = """\
 # [snapshots]
 # keep = 5                    # published snapshots that are kept for readers that still use them
 
+# [query]
+# timeout_seconds = 600       # a reader's SQL that takes longer is ended; 0 is no limit
+
 # How many seconds a function's call takes at most that counts as short (fast), medium or long.
 # [functions]
 # short_max = 2.0

@@ -105,6 +105,14 @@ class Snapshots(BaseModel):
     keep: Annotated[int, Field(ge=1)] = 5
 
 
+class Query(BaseModel):
+    """What a reader's SQL may use beside the memory limit; 0 seconds are no limit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    timeout_seconds: Annotated[int, Field(ge=0)] = 600
+
+
 class Functions(BaseModel):
     """How long, in seconds, a function's call takes at most that is short, medium or long."""
 
@@ -146,6 +154,7 @@ class Settings(BaseSettings):
     sources: dict[str, Source] = {}
     windows: Windows = Windows()
     snapshots: Snapshots = Snapshots()
+    query: Query = Query()
     functions: Functions = Functions()
     knowledge: Knowledge = Knowledge()
     thresholds: dict[str, Threshold] = {}
@@ -206,6 +215,7 @@ def _known_keys(loc: Sequence[str]) -> Iterable[str]:
     sections: dict[str, type[BaseModel]] = {
         "windows": Windows,
         "snapshots": Snapshots,
+        "query": Query,
         "functions": Functions,
         "knowledge": Knowledge,
         "sources": Source,
