@@ -198,6 +198,14 @@ def load(home: Home) -> Settings:
     return settings.model_copy(update={"sources": sources, "thresholds": limits})
 
 
+def of_reader(home: Home) -> Settings:
+    """The settings of a home, or the defaults where these cannot be used: nobody who only reads need mend them."""
+    try:
+        return load(home)
+    except SettingsError:
+        return Settings.model_construct()
+
+
 def _first_fault(file: Path, error: ValidationError) -> str:
     faults = error.errors()
     fault = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])

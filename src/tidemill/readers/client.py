@@ -173,7 +173,7 @@ class Tidemill:
         """
         folder = self.snapshot()
         if self._connection is None or self._connection[0] != folder:
-            config = self.settings
+            config = settings.of_reader(self.home)
             connection = reading.connect(
                 folder,
                 seconds=config.query.timeout_seconds,
