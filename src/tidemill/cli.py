@@ -12,7 +12,7 @@ import typer
 
 from tidemill import cli_upkeep
 from tidemill.cli_options import FormatOption, OutputOption, elsewhere, mill_of
-from tidemill.errors import TidemillError
+from tidemill.errors import TidemillError, redacted
 from tidemill.output import note
 
 if TYPE_CHECKING:
@@ -363,6 +363,6 @@ def _say_failure(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt) or str(error) == "Query interrupted":
         note("tidemill: interrupted; what was begun is finished or dropped by the next run")
         return INTERRUPTED
-    what = str(error).splitlines()[0] if str(error) else ""
+    what = redacted(str(error).splitlines()[0]) if str(error) else ""
     note(f"tidemill: {type(error).__name__}: {what} (--debug shows where)")
     return 1
