@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import stat
 import time
 from typing import TYPE_CHECKING, Final
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.homes import AS_OF, built, digests, event, few_tables, home, job, metric, tm
@@ -301,6 +305,64 @@ def test_an_environment_variable_is_no_way_to_a_setting_that_is_none(mill: Tidem
     assert said.code == 2
     assert "TIDEMILL_QUERY__TIMEOUT_SECONDS" in said.fault
     assert SECRET not in said.fault
+
+
+# What a source's path names
+
+
+@pytest.mark.parametrize("name", ["*", "[ab]", "?", "**", "x[!a]", "{a,b}", "a'b", "\\*", "%2e"])
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".json", ".parquet", ".jsonl.gz"])
+def test_a_file_whose_name_is_a_pattern_is_that_file(tmp_path: Path, name: str, suffix: str) -> None:
+    """The engine takes such a name for others' too: no other file's records are loaded under it."""
+    record = {"timestamp": "2026-02-10", "type": "question"}
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for other in ("a", "b", "xb", "ab"):
+        _write(folder / f"{other}{suffix}", record | {"name": other})
+    _write(folder / f"{name}{suffix}", record | {"name": name})
+    mill = home(tmp_path)
+    (report,) = mill.ingest(folder / f"{name}{suffix}", record="event")
+    assert (report.failures, report.total("accepted"), report.total("records_read")) == ([], 1, 1)
+    assert [load["uri"] for load in report.loads] == [str(folder / f"{name}{suffix}")]
+    with duckdb.connect() as connection:
+        stored = literal(mill.home.lake / "events" / "**" / "*.parquet")
+        assert connection.execute(f"SELECT name FROM read_parquet({stored})").fetchall() == [(name,)]
+
+
+def _write(file: Path, record: dict[str, str]) -> None:
+    """A file of one record, as its name says."""
+    line = json.dumps(record) + "\n"
+    match file.name.partition(".")[2]:
+        case "csv":
+            file.write_text(",".join(record) + "\n" + ",".join(f'"{value}"' for value in record.values()) + "\n")
+        case "parquet":
+            pq.write_table(pa.Table.from_pylist([record]), str(file))
+        case "jsonl.gz":
+            file.write_bytes(gzip.compress(line.encode()))
+        case _:
+            file.write_text(line)
+
+
+def test_a_link_out_of_a_source_is_not_read(tmp_path: Path) -> None:
+    """Whoever may write into a source's folder cannot have another file read, and shown by the quarantine."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    _write(folder / "a.jsonl", {"timestamp": "2026-02-10", "type": "question"})
+    (tmp_path / "secret.txt").write_text(SECRET)
+    (folder / "b.jsonl").symlink_to(tmp_path / "secret.txt")
+    mill = home(tmp_path, settings=f"[sources.app]\npath = {str(folder)!r}\nrecord = 'event'\n")
+    said = tm("ingest", at=mill)
+    assert said.code == 2
+    assert f"{folder}/b.jsonl is a link that leads out of its folder" in said.err
+    assert (said.out.splitlines()[1].split()[:3], SECRET in said.err) == (["app", "1", "1"], False)
+    assert mill.quarantine().is_empty()
+
+
+@pytest.mark.parametrize("name", ["home[1]", "ho*me", "what?"])
+def test_a_home_whose_name_is_a_pattern_is_refused(tmp_path: Path, name: str) -> None:
+    """The engine would read another home's files beside it."""
+    said = tm("status", at=tmp_path / name)
+    assert (said.code, "cannot be a home" in said.fault) == (2, True)
 
 
 def _filled(mill: Tidemill, text: str) -> str:

@@ -21,6 +21,7 @@ from tidemill.errors import SourceError
 from tidemill.sources import files
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 GOOD, ALSO = (json.dumps(event(name=name)) for name in ("good", "also"))
@@ -109,6 +110,42 @@ class TestFinding:
         path = tmp_path / "a[1]*.jsonl"
         path.touch()
         assert files.find([str(path)]) == [path]
+
+    @pytest.mark.parametrize(
+        ("patterns", "astray"),
+        [
+            (["in"], ["in/out.jsonl"]),
+            (["in/*.jsonl"], ["in/out.jsonl"]),
+            (["in/**/*.jsonl"], ["in/deep/x.jsonl", "in/out.jsonl"]),
+            (["in/out.jsonl"], []),
+            (["in", "in/out.jsonl"], []),
+            (["in/*.jsonl", "out"], []),
+            (["link"], ["link/out.jsonl"]),
+        ],
+        ids=" ".join,
+    )
+    def test_links_that_lead_out_of_a_folder_are_told(
+        self, tmp_path: Path, patterns: list[str], astray: list[str]
+    ) -> None:
+        """Of a folder or glob; a link within it, one that is named itself, or one into another path, is meant."""
+        for name in ("in/a.jsonl", "out/x.jsonl"):
+            (tmp_path / name).parent.mkdir()
+            (tmp_path / name).touch()
+        (tmp_path / "in" / "out.jsonl").symlink_to(tmp_path / "out" / "x.jsonl")
+        (tmp_path / "in" / "same.jsonl").symlink_to("a.jsonl")
+        (tmp_path / "in" / "deep").symlink_to(tmp_path / "out")
+        (tmp_path / "link").symlink_to("in")
+        named = [str(tmp_path / pattern) for pattern in patterns]
+        found = files.astray(named, files.find(named))
+        assert [str(path.relative_to(tmp_path)) for path in found] == astray
+
+    @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+    def test_what_is_no_file_is_not_waited_for(self, tmp_path: Path, make: Callable[[Path], None]) -> None:
+        """A pipe or a device that is named is an error, not a reading without end."""
+        path = tmp_path / "a.jsonl"
+        make(path)
+        with pytest.raises(SourceError, match="is no file that can be read again"):
+            files.find([str(path)])
 
     @pytest.mark.parametrize("pattern", ["missing.jsonl", "*.csv", "day=3", "d.json/x"])
     def test_what_names_nothing_is_an_error(self, tree: Path, pattern: str) -> None:

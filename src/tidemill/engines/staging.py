@@ -18,6 +18,7 @@ from tidemill.records import CONTRACTS, EVENT, JOB, METRIC, QUARANTINE
 from tidemill.sources.files import (
     MAX_RAW_BYTES,
     Layout,
+    is_pattern,
 )
 from tidemill.sources.spool import check_whole, spool
 
@@ -43,6 +44,8 @@ def stage(connection: DuckDBPyConnection, load: Load) -> None:
         load.folder.mkdir(parents=True)
         if load.spooled:
             _spool(load)
+        elif load.portion and is_pattern(str(load.portion.path)):
+            _name_plainly(load)
         try:
             _stage(connection, load)
         except duckdb.Error as error:
@@ -82,6 +85,13 @@ def _spool(load: Load) -> None:
     delimiter = raw.DELIMITER.encode() if load.layout is Layout.LINES else b""
     spool(load.portion, target, load.bad_lines, raw.MAX_LINE_BYTES, delimiter)
     load.readable = str(target)
+
+
+def _name_plainly(load: Load) -> None:
+    """Let the engine read a file by another name: its own would stand for other files, too."""
+    link = load.folder / "input"
+    link.symlink_to(load.uri)
+    load.readable = str(link)
 
 
 def read_alone(load: Load) -> None:
