@@ -71,6 +71,7 @@ class Source(BaseModel):
     timezone: Timezone = "UTC"
     timestamp: str | None = None
     id_prefix: str = ""
+    max_expansion: Annotated[int, Field(ge=1)] = 250
     _given: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @property

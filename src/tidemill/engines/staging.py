@@ -36,8 +36,8 @@ SHARED_RAW_BYTES: Final = 65_536
 
 def stage(connection: DuckDBPyConnection, load: Load) -> None:
     """Read and check a load; afterwards its folder holds all that settling needs."""
-    if load.portion and load.portion.compression == "zstd":
-        check_whole(load.portion)
+    if load.portion and load.portion.compression != "none":
+        check_whole(load.portion, load.most_bytes)
     if load.members:
         bundle.remember(connection, load)
     while True:

@@ -5,20 +5,41 @@ from __future__ import annotations
 import json
 from codecs import BOM_UTF8
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from tidemill.errors import SourceError
 from tidemill.sources.files import CHUNK, MAX_RAW_BYTES, Portion, is_json, opened, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+GZIP_AT_MOST: Final = 1032
+"""How many bytes one byte of gzip can become."""
 
-def check_whole(source: Portion) -> None:
-    """Read a compressed file to its end; SourceError when that is cut off, which the engine passes over for zstd."""
+
+def check_whole(source: Portion, most: int) -> None:
+    """Read a compressed file to its end, before anything is made of it.
+
+    Raises:
+        SourceError: that is cut off, which the engine passes over for zstd, or it holds more than `most` bytes.
+    """
+    if source.compression == "gzip" and source.end * GZIP_AT_MOST <= most:
+        return
+    size = 0
     with reading(source.path), opened(source.path, source.compression) as file:
-        while file.read(CHUNK):
-            pass
+        while chunk := file.read(CHUNK):
+            size += len(chunk)
+            if size > most:
+                raise too_large(source, most)
+
+
+def too_large(source: Portion, most: int) -> SourceError:
+    """What is said of a file of few bytes that become many."""
+    return SourceError(
+        f"{source.path} of {source.end:,} bytes holds more than {most:,}, which is more than `max_expansion` of its "
+        "source allows; raise that, or decompress it, if it is to be trusted"
+    )
 
 
 def spool(source: Portion, target: Path, bad: Path, max_line_bytes: int, delimiter: bytes) -> None:
