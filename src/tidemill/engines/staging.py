@@ -183,7 +183,7 @@ def kept_text() -> str:
 
 def relocate(connection: DuckDBPyConnection, load: Load, contract: Contract, ids: Sequence[str]) -> str:
     """The select of (load_id, id, content, line) over the records of some ids, read again for their lines."""
-    own_id = "CASE WHEN json_valid(raw) THEN json_extract_string(raw, '$.id') END"
+    own_id = f"CASE WHEN json_valid(raw) THEN {objects.text_of('id')} END"
     read = _read_again(connection, load, contract, f"{own_id} IN (SELECT unnest({literals(ids)}))")
     return f"SELECT load_id, day, id, {settle.content(contract)} AS content, line FROM ({read})"
 
