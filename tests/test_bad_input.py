@@ -246,6 +246,12 @@ TABLES: dict[str, tuple[str, bytes, list[tuple[int | None, str | None, str | Non
     "a CSV row with too few fields": ("a.csv", f"{CSV}2026-02-10\n".encode(), [(3, None, "missing columns")], 1),
     "an unclosed quote in a CSV": ("a.csv", f'{CSV}2026-02-10,"x,y\n'.encode(), [(3, None, "unquoted value")], 1),
     "a CSV row that is not UTF-8": ("a.csv", CSV.encode() + b"2026-02-10,\xe9,x\n", [(3, None, "invalid encoding")], 1),
+    "a carriage return in a CSV row": (
+        "a.csv",
+        CSV.encode() + b"2026-02-10,qu\restion,x\n2026-02-10,question,also\n",
+        [(3, None, "a carriage return in it")],
+        2,
+    ),
     "Parquet with a number as timestamp": (
         "a.parquet",
         parquet(timestamp=[1_770_724_800], type=["x"]),

@@ -65,6 +65,9 @@ def _more_careful(load: Load, error: duckdb.Error) -> bool:
     if not load.lenient and "Malformed JSON" in str(error):
         load.lenient = True
         return True
+    if not load.lenient and load.spooled and load.layout is Layout.CSV:
+        load.lenient = True  # one carriage return outside of quotes, and the engine reads nothing of the file
+        return True
     if not load.spooled and load.portion and load.layout in {Layout.LINES, Layout.CSV}:
         load.spooled = True
         return True
@@ -83,7 +86,8 @@ def _spool(load: Load) -> None:
         return
     target = load.folder / "lines"
     delimiter = raw.DELIMITER.encode() if load.layout is Layout.LINES else b""
-    spool(load.portion, target, load.bad_lines, raw.MAX_LINE_BYTES, delimiter)
+    returns = load.layout is not Layout.CSV or not load.lenient
+    spool(load.portion, target, load.bad_lines, raw.MAX_LINE_BYTES, delimiter, returns=returns)
     load.readable = str(target)
 
 

@@ -42,16 +42,19 @@ def too_large(source: Portion, most: int) -> SourceError:
     )
 
 
-def spool(source: Portion, target: Path, bad: Path, max_line_bytes: int, delimiter: bytes) -> None:
+def spool(
+    source: Portion, target: Path, bad: Path, max_line_bytes: int, delimiter: bytes, *, returns: bool = True
+) -> None:
     """Copy a portion as clean text lines, an empty one in place of each that cannot be read as text.
 
     For files that the engine's reader refuses: mixed line ends, bytes that are not UTF-8, control
     characters, endless lines; and for tails. Line numbers stay as they are. The lines that were left out
-    stand in `bad`, each as a JSON object of line, raw (its bytes made readable) and reason.
+    stand in `bad`, each as a JSON object of line, raw (its bytes made readable) and reason. Without `returns`, a line
+    with a carriage return in it is one of them.
     """
     with target.open("wb") as out, bad.open("w", encoding="utf-8") as refused:
         for number, (line, size) in enumerate(_lines(source, max_line_bytes + 1), source.first_line + 1):
-            fault = _fault(line, max_line_bytes, delimiter)
+            fault = _fault(line, max_line_bytes, delimiter) or _return_in(line, returns=returns)
             if fault:
                 json.dump({"line": number, "raw": _readable(line, size), "reason": fault}, refused)
                 refused.write("\n")
@@ -75,6 +78,10 @@ def _fault(line: bytes, max_line_bytes: int, delimiter: bytes) -> str | None:
     if delimiter and (delimiter in line or (b"\r" in line and not is_json(line))):
         return "not JSON"
     return None
+
+
+def _return_in(line: bytes, *, returns: bool) -> str | None:
+    return "a carriage return in it" if not returns and b"\r" in line else None
 
 
 def _lines(source: Portion, most: int) -> Iterator[tuple[bytes, int]]:
