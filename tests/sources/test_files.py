@@ -460,6 +460,30 @@ class TestCsv:
         (report,) = home.mill.ingest(home.put("a.csv", HEADER + row("good")))
         assert "which record is it?" in str(report.failures[0])
 
+    def test_empty_lines_are_counted_and_are_no_rows(self, home: Lake) -> None:
+        """A row that is refused has the line that it stands on, however many empty lines stand before it."""
+        bad = ["soon,question,a,", "2026-02-10,question,b,,too,many", "soon,question,c,"]
+        lines = [row("good").strip(), "", bad[0], "", "", bad[1], row("also").strip(), "", bad[2], ""]
+        counts = home.ingest(home.put("a.csv", HEADER + "\r\n".join(lines)), record="event")
+        assert counts == {"records_read": 5, "accepted": 2, "quarantined": 3}
+        assert home.refusals() == [
+            (4, "timestamp", "not a timestamp"),
+            (7, None, "too many columns"),
+            (10, "timestamp", "not a timestamp"),
+        ]
+
+    def test_what_cannot_be_read_has_a_line_of_its_own(self, home: Lake) -> None:
+        """Where the lines of a row are not told apart by broken quotes, either, a retry feeds each refused row again."""
+        lines = [row("good"), 'x"\n', '2026-02-10,"a\n', "2026-02-10,\r,x,\n", "soon,question,a,\n", 'b",c"",\n']
+        content = HEADER.encode() + "".join(lines).encode() + b"2026-02-10,\xff,x,\n" * 3 + row("also").encode()
+        home.ingest(home.put("a.csv", content), record="event")
+        found = home.column("SELECT line FROM held")
+        assert len(found) == len(set(found)) > 3
+        before = len(found)
+        home.mill.retry()
+        home.assert_adds_up()
+        assert len(home.refusals()) == before
+
 
 class TestParquet:
     """Parquet, whatever its columns' types."""

@@ -81,6 +81,11 @@ class Load:
         return self.folder / "bad_lines"
 
     @property
+    def blanks(self) -> Path:
+        """Which rows of a spooled CSV file are empty lines; missing of any other."""
+        return self.folder / "blanks"
+
+    @property
     def rejected(self) -> Path:
         """Which rows of a CSV file cannot be split into columns; missing until it was read once."""
         return self.folder / "rejected"

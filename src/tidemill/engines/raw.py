@@ -14,6 +14,7 @@ from tidemill.engines.quoting import identifier, literal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
+    from pathlib import Path
 
     from duckdb import DuckDBPyConnection
 
@@ -174,11 +175,16 @@ def bad_lines(path: str) -> str:
     )
 
 
-def rejected() -> str:
-    """The select of (line, rejects): how many rows were rejected before what would be that line without them."""
+def rejected(blanks: Path) -> str:
+    """The select of (line, rejects): how many rows were rejected before what would be that line without them.
+
+    Those that are empty lines count, too: they stand in the file `blanks`, if there is one.
+    """
+    empty = f"FROM read_csv({literal(blanks)}, columns={{'line': 'BIGINT'}}, header=false, auto_detect=false)"
+    passed_over = "SELECT line FROM reject_errors" + (f" UNION {empty}" if blanks.exists() else "")
     return (
         "SELECT line - nth + 1 AS line, max(nth) AS rejects FROM "
-        "(SELECT line, row_number() OVER (ORDER BY line) AS nth FROM (SELECT DISTINCT line FROM reject_errors)) "
+        f"(SELECT line, row_number() OVER (ORDER BY line) AS nth FROM (SELECT DISTINCT line FROM ({passed_over}))) "
         "GROUP BY ALL"
     )
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from codecs import BOM_UTF8
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from tidemill.errors import SourceError
 from tidemill.sources.files import CHUNK, MAX_RAW_BYTES, Portion, is_json, opened, reading
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+RETURN: Final = "a carriage return in it"
+_BLANK: Final = re.compile(rb"\n\r?\n")
 GZIP_AT_MOST: Final = 1032
 """How many bytes one byte of gzip can become."""
 
@@ -42,25 +45,56 @@ def too_large(source: Portion, most: int) -> SourceError:
     )
 
 
-def spool(
-    source: Portion, target: Path, bad: Path, max_line_bytes: int, delimiter: bytes, *, returns: bool = True
-) -> None:
-    """Copy a portion as clean text lines, an empty one in place of each that cannot be read as text.
+def spool(source: Portion, target: Path, bad: Path, max_line_bytes: int, delimiter: bytes) -> None:
+    """Copy a portion of JSON lines as clean text lines, an empty one in place of each that cannot be read as text.
 
     For files that the engine's reader refuses: mixed line ends, bytes that are not UTF-8, control
     characters, endless lines; and for tails. Line numbers stay as they are. The lines that were left out
-    stand in `bad`, each as a JSON object of line, raw (its bytes made readable) and reason. Without `returns`, a line
-    with a carriage return in it is one of them.
+    stand in `bad`, each as a JSON object of line, raw (its bytes made readable) and reason.
     """
     with target.open("wb") as out, bad.open("w", encoding="utf-8") as refused:
         for number, (line, size) in enumerate(_lines(source, max_line_bytes + 1), source.first_line + 1):
-            fault = _fault(line, max_line_bytes, delimiter) or _return_in(line, returns=returns)
-            if fault:
-                json.dump({"line": number, "raw": _readable(line, size), "reason": fault}, refused)
-                refused.write("\n")
+            if fault := _fault(line, max_line_bytes, delimiter):
+                _refuse(refused, number, _readable(line, size), fault)
                 out.write(b"\n")
             else:
-                out.write((line.replace(b"\r", b" ") if delimiter else line) + b"\n")
+                out.write(line.replace(b"\r", b" ") + b"\n")
+
+
+def spool_rows(
+    source: Portion, target: Path, bad: Path, blanks: Path, max_line_bytes: int, *, returns: bool = True
+) -> None:
+    """The same for a CSV file, whose rows are counted, be it that one goes on over several lines.
+
+    Without `returns`, a line with a carriage return in it is left out, too. The rows that are empty lines now stand in
+    `blanks`, a number a line: the engine passes over them without counting.
+    """
+    quoted, within = False, 0
+    with target.open("wb") as out, bad.open("w", encoding="utf-8") as refused, blanks.open("w") as empty:
+        for number, (line, size) in enumerate(_lines(source, max_line_bytes + 1), 1):
+            fault = _fault(line, max_line_bytes, b"") or (RETURN if not returns and b"\r" in line else None)
+            if fault:
+                _refuse(refused, number - within, _readable(line, size), fault)
+            if (fault or not line) and not quoted:
+                empty.write(f"{number - within}\n")
+            out.write(b"\n" if fault else line + b"\n")
+            quoted ^= bool(line.count(b'"') & 1)
+            within += quoted
+
+
+def has_blank_rows(source: Portion) -> bool:
+    """Whether an empty line may stand between the rows of a CSV file."""
+    end = b""
+    for chunk in _chunks(source):
+        if _BLANK.search(end + chunk):
+            return True
+        end = chunk[-2:]
+    return False
+
+
+def _refuse(refused: IO[str], number: int, raw: str, fault: str) -> None:
+    json.dump({"line": number, "raw": raw, "reason": fault}, refused)
+    refused.write("\n")
 
 
 def _readable(line: bytes, size: int) -> str:
@@ -78,10 +112,6 @@ def _fault(line: bytes, max_line_bytes: int, delimiter: bytes) -> str | None:
     if delimiter and (delimiter in line or (b"\r" in line and not is_json(line))):
         return "not JSON"
     return None
-
-
-def _return_in(line: bytes, *, returns: bool) -> str | None:
-    return "a carriage return in it" if not returns and b"\r" in line else None
 
 
 def _lines(source: Portion, most: int) -> Iterator[tuple[bytes, int]]:
