@@ -316,6 +316,13 @@ class TestJsonLines:
         assert len(kept) < (1 << 20) + 100
         assert kept.endswith(f"({(100 << 20) + 12} bytes)")
 
+    def test_a_line_of_carriage_returns_is_blank(self, home: Lake) -> None:
+        """It is no record, beside a line that is not UTF-8 as in a file without."""
+        content = f"{GOOD}\n\r \r\n\r\r\n".encode()
+        assert home.ingest(home.put("a.jsonl", content), record="event") == {"records_read": 1, "accepted": 1}
+        odd = home.ingest(home.put("b.jsonl", content + b"\xff\n"), record="event", source="b")
+        assert odd == {"records_read": 2, "accepted": 1, "quarantined": 1}
+
 
 class TestDocuments:
     """A JSON document: an array, or one object."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+BLANK: Final = b" \t\r"
+"""A line of nothing else is no record."""
 RETURN: Final = "a carriage return in it"
 _BLANK: Final = re.compile(rb"\n\r?\n")
 GZIP_AT_MOST: Final = 1032
@@ -109,7 +111,7 @@ def _fault(line: bytes, max_line_bytes: int, delimiter: bytes) -> str | None:
         line.decode()
     except UnicodeDecodeError:
         return "not UTF-8"
-    if delimiter and (delimiter in line or (b"\r" in line and not is_json(line))):
+    if delimiter and (delimiter in line or (b"\r" in line and line.strip(BLANK) and not is_json(line))):
         return "not JSON"
     return None
 
