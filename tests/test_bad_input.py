@@ -217,12 +217,41 @@ def test_a_line_that_is_refused(tidemill: Command, fault: str) -> None:
     tidemill.assert_whole(good=2)
 
 
+DEEP = 100_000
+NESTED = b'{"a":' * DEEP + b"1" + b"}" * DEEP
+UNTOLD: dict[str, tuple[str, bytes]] = {
+    "the last line without an end": ("a.jsonl", b'%s\n{"timestamp":"2026-02-10","type":"x","deep":%s}'),
+    "the first line of what may be a document": ("a.json", b'{"timestamp":"2026-02-10","type":"x","deep":%s}\n%s'),
+    "a line with a carriage return in it": ("a.jsonl", b'%s\n{"timestamp":"2026-02-10","type":"x",\r"deep":%s}\n'),
+    "a number of ten thousand digits": ("a.jsonl", b'%s\n{"timestamp":"2026-02-10","type":"x",\r"deep":%s}'),
+}
+
+
+@pytest.mark.parametrize("fault", UNTOLD)
+def test_json_that_python_cannot_read(tidemill: Command, fault: str) -> None:
+    """What is nested too deep for Python, or too long a number, is JSON all the same, and read as any other."""
+    name, content = UNTOLD[fault]
+    deep = b"9" * 10_000 if "digits" in fault else NESTED
+    good = GOOD.encode()
+    path = tidemill.lake.put(name, content % ((deep, good) if name == "a.json" else (good, deep)))
+    ended = tidemill("ingest", "--record", "event", path)
+    assert (ended.code, ended.said) == (0, [])
+    assert tidemill.lake.refusals() == []
+    tidemill.assert_whole(good=2)
+
+
 TABLES: dict[str, tuple[str, bytes, list[tuple[int | None, str | None, str | None]], int]] = {
     "a CSV without a required column": ("a.csv", b"timestamp,name\n2026-02-10,x\n", [(2, "type", "missing")], 0),
     "a CSV row with too many fields": ("a.csv", f"{CSV}1,2,3,4\n".encode(), [(3, None, "too many columns")], 1),
     "a CSV row with too few fields": ("a.csv", f"{CSV}2026-02-10\n".encode(), [(3, None, "missing columns")], 1),
     "an unclosed quote in a CSV": ("a.csv", f'{CSV}2026-02-10,"x,y\n'.encode(), [(3, None, "unquoted value")], 1),
     "a CSV row that is not UTF-8": ("a.csv", CSV.encode() + b"2026-02-10,\xe9,x\n", [(3, None, "invalid encoding")], 1),
+    "a carriage return in a CSV row": (
+        "a.csv",
+        CSV.encode() + b"2026-02-10,qu\restion,x\n2026-02-10,question,also\n",
+        [(3, None, "a carriage return in it")],
+        2,
+    ),
     "Parquet with a number as timestamp": (
         "a.parquet",
         parquet(timestamp=[1_770_724_800], type=["x"]),

@@ -244,7 +244,7 @@ class TestText:
             (("who AS", "nothing(who) AS"), "nothing does not exist"),
             (("SELECT", "SELEC"), "syntax error"),
             (("who AS", "'who AS"), "unterminated"),
-            (("raw", "rows_of_it"), "rows_of_it does not exist"),
+            (("raw", "rows_of_it"), "its select of event reads rows_of_it; it may read `raw` alone"),
             (("raw", "raw; SELECT 1"), "one SELECT must follow"),
             ((SELECT, "DROP VIEW raw"), "one SELECT must follow"),
         ],
@@ -258,6 +258,38 @@ class TestText:
         assert says in message
         assert "a.jsonl" in message
         assert "\n" not in message
+
+    @pytest.mark.parametrize(
+        ("change", "says"),
+        [
+            (("FROM raw", "FROM read_text('{secret}'), raw"), "calls read_text"),
+            (("FROM raw", "FROM raw, '{secret}'"), "reads {secret}"),
+            (("FROM raw", "FROM raw, (FROM glob('/etc/*'))"), "calls glob"),
+            (("FROM raw", "FROM query('FROM raw')"), "calls query"),
+            (("FROM raw", "FROM query_table('raw')"), "calls query_table"),
+            (("FROM raw", "FROM raw /* of */ , -- all\n READ_csv_auto ( '{secret}' )"), "calls read_csv_auto"),
+            (("FROM raw", "FROM raw WHERE who IN (SELECT content FROM read_text('{secret}'))"), "calls read_text"),
+            (("FROM raw", "FROM raw ORDER BY (SELECT max(size) FROM read_blob('{secret}'))"), "calls read_blob"),
+            (("FROM raw", "FROM raw, refusals"), "reads refusals"),
+            (("FROM raw", "FROM temp.main.raw"), "reads temp.main.raw"),
+            (("FROM raw", 'FROM (WITH "{secret}" AS (SELECT 1) FROM "{secret}") t, raw'), "reads {secret}"),
+            (("FROM raw", "FROM raw, (WITH refusals AS (FROM refusals) FROM refusals)"), "reads refusals"),
+            (("FROM raw", "FROM raw, (DESCRIBE refusals)"), "holds a SHOW_REF"),
+            (("who AS", "current_setting('temp_directory') AS"), "calls current_setting"),
+            (("who AS", "getvariable('x') AS"), "calls getvariable"),
+            (("SELECT", "WITH x AS (COPY (SELECT 1) TO '{secret}') SELECT"), "writes something in its WITH"),
+            (("SELECT", "WITH x AS (DELETE FROM refusals RETURNING *) SELECT"), "writes something in its WITH"),
+        ],
+        ids=lambda value: value[1][:50] if isinstance(value, tuple) else "",
+    )
+    def test_it_reads_raw_alone(self, mapped: Mapped, change: tuple[str, str], says: str) -> None:
+        """What reaches for a file, another relation or the process is refused, however it is written."""
+        secret = mapped.lake.put("secret.csv", "word\nhunter2\n")
+        wanted = change[1].format(secret=secret)
+        message = mapped.fails(FORMAT.replace(change[0], wanted))
+        assert f"its select of event {says.format(secret=secret)}; it may read `raw` alone" in message
+        assert "hunter2" not in message
+        assert secret.read_text() == "word\nhunter2\n"
 
     def test_a_column_that_a_csv_lacks_is_named(self, mapped: Mapped) -> None:
         """Other than a field of JSON, a column of a table is there or the format does not fit."""

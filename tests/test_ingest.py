@@ -84,7 +84,7 @@ class TestEqualRecords:
         }
 
     @pytest.mark.parametrize(
-        "value", ["7", "7.50", "1e3", "true", '{"a": 1}', '["x"]', '"\\u0041"', "12345678901234567890123"]
+        "value", ["7", "7.50", "1e3", "0.1e-5", "true", '{"a": 1}', '["x"]', '"\\u0041"', "12345678901234567890123"]
     )
     def test_a_conflict_is_found_under_an_id_of_any_json(self, home: Lake, value: str) -> None:
         """An id may be any JSON value: its conflicts keep their line and text all the same."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from tidemill import catalog
+from tidemill import catalog, lake
 from tidemill.engines.rules import RULES
 from tidemill.errors import CheckError, UsageError
 from tidemill.settings import sql_folder
@@ -72,6 +72,12 @@ def checks(home: Home) -> Mapping[str, Check]:
         check = _read(path, str(path))
         found[path.stem] = replace(check, reads=check.reads & there)
     return found
+
+
+def readable() -> frozenset[str]:
+    """Everything that a check may read, as SQL names it: tables, records, and the lake."""
+    shown = lake.TABLES.keys() - {"released"}
+    return frozenset({*catalog.tables(), *catalog.RECORD_RELATIONS, *(f"{LAKE}.{name}" for name in shown)})
 
 
 def definitions(home: Home) -> str:

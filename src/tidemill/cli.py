@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from tidemill import cli_upkeep
-from tidemill.cli_options import FormatOption, OutputOption, mill_of
-from tidemill.errors import TidemillError
+from tidemill.cli_options import FormatOption, OutputOption, elsewhere, mill_of
+from tidemill.errors import TidemillError, redacted
 from tidemill.output import note
 
 if TYPE_CHECKING:
@@ -306,7 +306,8 @@ app.command()(cli_upkeep.prune)
 def simulate(
     context: typer.Context,
     output: Annotated[
-        Path | None, typer.Option("--output", help="The folder for the files; HOME/raw, if not given.")
+        Path | None,
+        typer.Option("--output", callback=elsewhere, help="The folder for the files; HOME/raw, if not given."),
     ] = None,
     events: Annotated[int, typer.Option(min=1, help="How many events.")] = 100_000,
     jobs: Annotated[int | None, typer.Option(min=0, help="How many jobs; a tenth of the events, if not given.")] = None,
@@ -362,6 +363,6 @@ def _say_failure(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt) or str(error) == "Query interrupted":
         note("tidemill: interrupted; what was begun is finished or dropped by the next run")
         return INTERRUPTED
-    what = str(error).splitlines()[0] if str(error) else ""
+    what = redacted(str(error).splitlines()[0]) if str(error) else ""
     note(f"tidemill: {type(error).__name__}: {what} (--debug shows where)")
     return 1

@@ -18,7 +18,6 @@ FormatOption = Annotated[
         "--format", help="What the result is written as; if not given, what the file's name says, or a table."
     ),
 ]
-OutputOption = Annotated[Path | None, typer.Option("--output", help="The file that the result is written to.")]
 
 
 def mill_of(context: typer.Context) -> Tidemill:
@@ -26,3 +25,24 @@ def mill_of(context: typer.Context) -> Tidemill:
     from tidemill.readers.client import Tidemill
 
     return Tidemill(context.find_root().obj)
+
+
+def elsewhere(context: typer.Context, target: Path | None) -> Path | None:
+    """Where a result is to be written, which is not where the home keeps what never changes.
+
+    Raises:
+        UsageError: it is, be it through a link.
+    """
+    if target:
+        from tidemill.errors import UsageError
+
+        home = mill_of(context).home
+        place = target.resolve()
+        if any(place.is_relative_to(own.resolve()) for own in (home.tables, home.lake)):
+            raise UsageError(f"{target} belongs to the home's tables or lake; name a file elsewhere")
+    return target
+
+
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", callback=elsewhere, help="The file that the result is written to.")
+]

@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
@@ -29,11 +30,25 @@ LISTED: Final = 20
 """How many known names an error lists when none is near."""
 
 
+_PASSWORD: Final = re.compile(r"(:/{1,2}[^/\s:@]*):[^/\s@]+@")
+_SECRET: Final = re.compile(
+    r"(?i)\b((?:\w+[_-])?(?:password|passwd|pwd|secret|token|signature|sig|api_?key|access_?key)=)[^&\s;,'\"]+"
+)
+
+
+def redacted(text: str) -> str:
+    """A text without the passwords of its URLs, and without what a parameter says that is named like a secret."""
+    return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
+
+
 class TidemillError(Exception):
-    """Any failure that the user should read: one line that says what, where and what to do."""
+    """Any failure that the user should read: one line that says what, where and what to do, and no secret."""
 
     exit_code: ClassVar[int] = 1
     transient: ClassVar[bool] = False
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redacted(message))
 
 
 class UsageError(TidemillError):

@@ -20,12 +20,16 @@ EXAMPLE = """\
 # timezone = "UTC"            # of times that carry no offset
 # timestamp = "2026-01-01"    # for records that have none
 # id_prefix = "app-"          # put before ids that would collide with another source's
+# max_expansion = 250         # a compressed file that becomes so many times its size, and over 64 MiB, is refused
 
 # [windows]
 # refresh_minutes = 60        # how old the end of a window table may be before it is built again
 
 # [snapshots]
 # keep = 5                    # published snapshots that are kept for readers that still use them
+
+# [query]
+# timeout_seconds = 600       # a reader's SQL that takes longer is ended; 0 is no limit
 
 # How many seconds a function's call takes at most that counts as short (fast), medium or long.
 # [functions]

@@ -35,6 +35,8 @@ class Home:
         found = Path(os.path.abspath(path))  # noqa: PTH100 - a symlinked home keeps the name that its owner gave it
         if "?" in str(found):
             raise UsageError(f"{found} cannot be a home: DuckDB takes what follows a ? for options")
+        if set("*[") & set(str(found)):
+            raise UsageError(f"{found} cannot be a home: DuckDB takes * and [ for patterns of other files' names")
         return cls(found)
 
     @property

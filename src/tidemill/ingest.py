@@ -14,7 +14,7 @@ from tidemill.engines import bundle, checking, contract, relations, staging
 from tidemill.engines.duckdb import connect
 from tidemill.engines.load import identity, of_portion
 from tidemill.engines.settlement import carriers, settle
-from tidemill.errors import TidemillError, UsageError
+from tidemill.errors import SourceError, TidemillError, UsageError
 from tidemill.memory import Memory
 from tidemill.sealed import opening
 from tidemill.settings import Source, expanded
@@ -125,11 +125,16 @@ class _Run:
     def _found(self, source: Source, report: Report) -> list[Path]:
         """The files of a source; a name of nothing is a failure beside the others."""
         found: dict[Path, None] = {}
-        for path in source.path:
+        patterns = [expanded(path, self.home.path) for path in source.path]
+        for pattern in patterns:
             try:
-                found |= dict.fromkeys(files.find([expanded(path, self.home.path)]))
+                found |= dict.fromkeys(files.find([pattern]))
             except UsageError as error:
                 report.failures.append(error)
+        for path in list(files.astray(patterns, found)):
+            why = f"{path} is a link that leads out of its folder; name {path.resolve()}, or its folder, as a path too"
+            report.failures.append(SourceError(why))
+            del found[path]
         return list(found)
 
     def _say(self, source: Source, number: int, paths: Sequence[Path]) -> None:

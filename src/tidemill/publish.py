@@ -137,6 +137,7 @@ def _write_manifest(
         "checks": build.checks,
     }
     (folder / MANIFEST).write_text(json.dumps(values))
+    (folder / MANIFEST).chmod(0o444)
 
 
 def _swap(home: Home, folder: Path) -> None:

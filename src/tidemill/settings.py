@@ -71,6 +71,7 @@ class Source(BaseModel):
     timezone: Timezone = "UTC"
     timestamp: str | None = None
     id_prefix: str = ""
+    max_expansion: Annotated[int, Field(ge=1)] = 250
     _given: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @property
@@ -103,6 +104,14 @@ class Snapshots(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     keep: Annotated[int, Field(ge=1)] = 5
+
+
+class Query(BaseModel):
+    """What a reader's SQL may use beside the memory limit; 0 seconds are no limit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    timeout_seconds: Annotated[int, Field(ge=0)] = 600
 
 
 class Functions(BaseModel):
@@ -146,6 +155,7 @@ class Settings(BaseSettings):
     sources: dict[str, Source] = {}
     windows: Windows = Windows()
     snapshots: Snapshots = Snapshots()
+    query: Query = Query()
     functions: Functions = Functions()
     knowledge: Knowledge = Knowledge()
     thresholds: dict[str, Threshold] = {}
@@ -189,6 +199,14 @@ def load(home: Home) -> Settings:
     return settings.model_copy(update={"sources": sources, "thresholds": limits})
 
 
+def of_reader(home: Home) -> Settings:
+    """The settings of a home, or the defaults where these cannot be used: nobody who only reads need mend them."""
+    try:
+        return load(home)
+    except SettingsError:
+        return Settings.model_construct()
+
+
 def _first_fault(file: Path, error: ValidationError) -> str:
     faults = error.errors()
     fault = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
@@ -206,6 +224,7 @@ def _known_keys(loc: Sequence[str]) -> Iterable[str]:
     sections: dict[str, type[BaseModel]] = {
         "windows": Windows,
         "snapshots": Snapshots,
+        "query": Query,
         "functions": Functions,
         "knowledge": Knowledge,
         "sources": Source,

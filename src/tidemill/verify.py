@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from tidemill import catalog, parallel, scope
-from tidemill.checks import Severity, checks
+from tidemill.checks import Severity, checks, readable
 from tidemill.engines import faults, relations, rules
 from tidemill.errors import CheckError
 
@@ -107,6 +107,7 @@ def _outcome(check: Check, looked_at: Scope) -> Outcome:
     connection = looked_at.build.connection
     try:
         connection.execute(rules.MACROS)
+        rules.guard(connection, check.select, readable())
         looked_at.bind(check.reads)
         found = rules.offending(connection, check.select)
     except duckdb.Error as error:

@@ -21,6 +21,7 @@ from tidemill.errors import SourceError
 from tidemill.sources import files
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 GOOD, ALSO = (json.dumps(event(name=name)) for name in ("good", "also"))
@@ -109,6 +110,42 @@ class TestFinding:
         path = tmp_path / "a[1]*.jsonl"
         path.touch()
         assert files.find([str(path)]) == [path]
+
+    @pytest.mark.parametrize(
+        ("patterns", "astray"),
+        [
+            (["in"], ["in/out.jsonl"]),
+            (["in/*.jsonl"], ["in/out.jsonl"]),
+            (["in/**/*.jsonl"], ["in/deep/x.jsonl", "in/out.jsonl"]),
+            (["in/out.jsonl"], []),
+            (["in", "in/out.jsonl"], []),
+            (["in/*.jsonl", "out"], []),
+            (["link"], ["link/out.jsonl"]),
+        ],
+        ids=" ".join,
+    )
+    def test_links_that_lead_out_of_a_folder_are_told(
+        self, tmp_path: Path, patterns: list[str], astray: list[str]
+    ) -> None:
+        """Of a folder or glob; a link within it, one that is named itself, or one into another path, is meant."""
+        for name in ("in/a.jsonl", "out/x.jsonl"):
+            (tmp_path / name).parent.mkdir()
+            (tmp_path / name).touch()
+        (tmp_path / "in" / "out.jsonl").symlink_to(tmp_path / "out" / "x.jsonl")
+        (tmp_path / "in" / "same.jsonl").symlink_to("a.jsonl")
+        (tmp_path / "in" / "deep").symlink_to(tmp_path / "out")
+        (tmp_path / "link").symlink_to("in")
+        named = [str(tmp_path / pattern) for pattern in patterns]
+        found = files.astray(named, files.find(named))
+        assert [str(path.relative_to(tmp_path)) for path in found] == astray
+
+    @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+    def test_what_is_no_file_is_not_waited_for(self, tmp_path: Path, make: Callable[[Path], None]) -> None:
+        """A pipe or a device that is named is an error, not a reading without end."""
+        path = tmp_path / "a.jsonl"
+        make(path)
+        with pytest.raises(SourceError, match="is no file that can be read again"):
+            files.find([str(path)])
 
     @pytest.mark.parametrize("pattern", ["missing.jsonl", "*.csv", "day=3", "d.json/x"])
     def test_what_names_nothing_is_an_error(self, tree: Path, pattern: str) -> None:
@@ -279,6 +316,13 @@ class TestJsonLines:
         assert len(kept) < (1 << 20) + 100
         assert kept.endswith(f"({(100 << 20) + 12} bytes)")
 
+    def test_a_line_of_carriage_returns_is_blank(self, home: Lake) -> None:
+        """It is no record, beside a line that is not UTF-8 as in a file without."""
+        content = f"{GOOD}\n\r \r\n\r\r\n".encode()
+        assert home.ingest(home.put("a.jsonl", content), record="event") == {"records_read": 1, "accepted": 1}
+        odd = home.ingest(home.put("b.jsonl", content + b"\xff\n"), record="event", source="b")
+        assert odd == {"records_read": 2, "accepted": 1, "quarantined": 1}
+
 
 class TestDocuments:
     """A JSON document: an array, or one object."""
@@ -422,6 +466,30 @@ class TestCsv:
         """Without --record and without a column `record` it cannot be used."""
         (report,) = home.mill.ingest(home.put("a.csv", HEADER + row("good")))
         assert "which record is it?" in str(report.failures[0])
+
+    def test_empty_lines_are_counted_and_are_no_rows(self, home: Lake) -> None:
+        """A row that is refused has the line that it stands on, however many empty lines stand before it."""
+        bad = ["soon,question,a,", "2026-02-10,question,b,,too,many", "soon,question,c,"]
+        lines = [row("good").strip(), "", bad[0], "", "", bad[1], row("also").strip(), "", bad[2], ""]
+        counts = home.ingest(home.put("a.csv", HEADER + "\r\n".join(lines)), record="event")
+        assert counts == {"records_read": 5, "accepted": 2, "quarantined": 3}
+        assert home.refusals() == [
+            (4, "timestamp", "not a timestamp"),
+            (7, None, "too many columns"),
+            (10, "timestamp", "not a timestamp"),
+        ]
+
+    def test_what_cannot_be_read_has_a_line_of_its_own(self, home: Lake) -> None:
+        """Where the lines of a row are not told apart by broken quotes, either, a retry feeds each refused row again."""
+        lines = [row("good"), 'x"\n', '2026-02-10,"a\n', "2026-02-10,\r,x,\n", "soon,question,a,\n", 'b",c"",\n']
+        content = HEADER.encode() + "".join(lines).encode() + b"2026-02-10,\xff,x,\n" * 3 + row("also").encode()
+        home.ingest(home.put("a.csv", content), record="event")
+        found = home.column("SELECT line FROM held")
+        assert len(found) == len(set(found)) > 3
+        before = len(found)
+        home.mill.retry()
+        home.assert_adds_up()
+        assert len(home.refusals()) == before
 
 
 class TestParquet:

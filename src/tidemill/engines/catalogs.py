@@ -1,4 +1,4 @@
-"""What the catalog of a snapshot says of the lake."""
+"""Which files the catalog of a snapshot names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import duckdb
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from duckdb import DuckDBPyConnection
+
 _FILE: Final = re.compile(r"([^/']+\.parquet)'")
+_PATH: Final = re.compile(r"'((?:[^']|'')+\.parquet)'")
 
 
 def lake_files(catalog: Path) -> set[str]:
@@ -21,3 +24,11 @@ def lake_files(catalog: Path) -> set[str]:
     with duckdb.connect(str(catalog), read_only=True) as database:
         views = database.execute("SELECT sql FROM duckdb_views() WHERE schema_name = 'lake'").fetchall()
     return {name for (text,) in views for name in _FILE.findall(text)}
+
+
+def files(connection: DuckDBPyConnection) -> list[str]:
+    """The paths of all files that the views of the database in use read."""
+    views = connection.execute(
+        "SELECT sql FROM duckdb_views() WHERE NOT internal AND database_name = current_database()"
+    ).fetchall()
+    return sorted({path.replace("''", "'") for (text,) in views for path in _PATH.findall(text)})

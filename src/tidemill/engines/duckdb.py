@@ -191,6 +191,7 @@ def connect(
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
+        "python_enable_replacements": False,  # a name in SQL is no variable of this program
     }
     if memory_limit is not None:
         config["memory_limit"] = memory_limit

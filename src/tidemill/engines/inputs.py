@@ -14,6 +14,7 @@ from tidemill.sources.files import (
     opened,
     reading,
 )
+from tidemill.sources.spool import too_large
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,11 +63,22 @@ def _document(portion: Portion) -> str:
 def columns(connection: DuckDBPyConnection, load: Load) -> raw.Columns:
     """The rows of a CSV or Parquet file."""
     if load.layout is Layout.PARQUET:
-        return raw.parquet(connection, load.readable)
+        found = raw.parquet(connection, load.readable)
+        if load.portion:
+            _check_expansion(connection, load, load.portion, found)
+        return found
     compression = "none" if load.spooled or load.portion is None else load.portion.compression
     names, delimiter = _header(load)
     rejected = str(load.rejected) if load.rejected.exists() else None
     return raw.csv(load.readable, names, delimiter=delimiter, compression=compression, rejected=rejected)
+
+
+def _check_expansion(connection: DuckDBPyConnection, load: Load, portion: Portion, found: raw.Columns) -> None:
+    """Refuse a Parquet file of few bytes that stand for many, before anything is made of it."""
+    for select in (raw.parquet_bytes(load.readable), found.text_bytes):
+        ((size,),) = connection.execute(select).fetchall()
+        if size > load.most_bytes:
+            raise too_large(portion, load.most_bytes)
 
 
 def _header(load: Load) -> tuple[list[str], str]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tidemill.sources.files import Portion
 
 LARGE_BYTES: Final = 128 << 20
+EXPANDED_FREELY: Final = 64 << 20
+"""A compressed file may become so many bytes, however small it is."""
 
 
 @dataclass
@@ -79,6 +81,11 @@ class Load:
         return self.folder / "bad_lines"
 
     @property
+    def blanks(self) -> Path:
+        """Which rows of a spooled CSV file are empty lines; missing of any other."""
+        return self.folder / "blanks"
+
+    @property
     def rejected(self) -> Path:
         """Which rows of a CSV file cannot be split into columns; missing until it was read once."""
         return self.folder / "rejected"
@@ -87,6 +94,11 @@ class Load:
     def fast(self) -> bool:
         """Whether events and metrics are staged as they will lie in the lake, without their lines."""
         return self.format.native and self.layout is Layout.LINES and not self.members
+
+    @property
+    def most_bytes(self) -> int:
+        """How many bytes may be made of a compressed file's."""
+        return max(EXPANDED_FREELY, self.bytes * self.source.max_expansion)
 
     @property
     def large(self) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from tidemill.engines import inputs, raw
+from tidemill.engines import inputs, parsed, raw
 from tidemill.engines.checking import copy, keep_rejects
 from tidemill.engines.quoting import identifier, literal, literals
 from tidemill.errors import FormatError, UsageError
@@ -72,9 +72,11 @@ def _count_lines(connection: DuckDBPyConnection, load: Load, good: str) -> None:
 def _bind_mapped(connection: DuckDBPyConnection, load: Load, record: str, select: str) -> Mapping[str, str]:
     """Bind `mapped` to a format's select, which may end in semicolons and comments; returns its columns' types."""
     try:
-        statements = connection.extract_statements(select)
-        if len(statements) != 1 or statements[0].type is not duckdb.StatementType.SELECT:
+        trespass = parsed.trespass(connection, select, {"raw"})
+        if trespass == parsed.NOT_ONE:
             raise format_fault(load, f"one SELECT must follow the line `-- record: {record}`")
+        if trespass:
+            raise format_fault(load, f"its select of {record} {trespass}; it may read `raw` alone")
         connection.execute(f"CREATE OR REPLACE TEMP VIEW mapped AS {select}")
         rows = connection.execute("DESCRIBE mapped").fetchall()
     except duckdb.Error as error:

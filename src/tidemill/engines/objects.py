@@ -65,6 +65,11 @@ def native_objects(
     )
 
 
+def text_of(name: str) -> str:
+    """A field's text as a column takes it, of valid JSON: of a number it may be spelt in more than one way."""
+    return f"{_transformed({name: 'VARCHAR'})}.{identifier(name)}"
+
+
 def _transformed(shape: Mapping[str, str]) -> str:
     return f"json_transform(raw, {literal(json.dumps(shape))})"
 

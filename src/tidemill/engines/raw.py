@@ -14,6 +14,7 @@ from tidemill.engines.quoting import identifier, literal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
+    from pathlib import Path
 
     from duckdb import DuckDBPyConnection
 
@@ -24,6 +25,8 @@ DELIMITER: Final = "\x01"
 NO_TEXT: Final = "no line is this text"
 """With a text of its own for NULL the reader tells an empty line from one that holds only the delimiter."""
 MAX_LINE_BYTES: Final = 16 << 20
+LEAST_RECORD: Final = 16
+"""What a record takes at least: the bytes of an instant and of another value."""
 
 
 _WRITTEN = "CASE WHEN raw >= '!' THEN true ELSE trim(raw, ' \t\r') <> '' END"
@@ -113,6 +116,13 @@ class Columns:
         """A column's value as text, NULL when there is no such column."""
         return as_text(_own(name), self.types[name]) if name in self.types else "NULL::VARCHAR"
 
+    @property
+    def text_bytes(self) -> str:
+        """The select of how many bytes all texts have, one that a page holds once as often as a row has it."""
+        long = (kind for kind in self.types.items() if kind[1] in {"VARCHAR", "BLOB"} or _is_nested(kind[1]))
+        sizes = [f"coalesce(sum(strlen({as_text(_own(name), kind)})), 0)" for name, kind in long]
+        return f"SELECT {' + '.join(sizes) or '0'} FROM ({self.select})"
+
     def members(self, names: Iterable[str]) -> str:
         """Some columns as a JSON object."""
         values = {name: _as_json(_own(name), self.types[name]) for name in names}
@@ -165,11 +175,16 @@ def bad_lines(path: str) -> str:
     )
 
 
-def rejected() -> str:
-    """The select of (line, rejects): how many rows were rejected before what would be that line without them."""
+def rejected(blanks: Path) -> str:
+    """The select of (line, rejects): how many rows were rejected before what would be that line without them.
+
+    Those that are empty lines count, too: they stand in the file `blanks`, if there is one.
+    """
+    empty = f"FROM read_csv({literal(blanks)}, columns={{'line': 'BIGINT'}}, header=false, auto_detect=false)"
+    passed_over = "SELECT line FROM reject_errors" + (f" UNION {empty}" if blanks.exists() else "")
     return (
         "SELECT line - nth + 1 AS line, max(nth) AS rejects FROM "
-        "(SELECT line, row_number() OVER (ORDER BY line) AS nth FROM (SELECT DISTINCT line FROM reject_errors)) "
+        f"(SELECT line, row_number() OVER (ORDER BY line) AS nth FROM (SELECT DISTINCT line FROM ({passed_over}))) "
         "GROUP BY ALL"
     )
 
@@ -181,6 +196,16 @@ def parquet(connection: DuckDBPyConnection, path: str) -> Columns:
     columns = ", ".join(f"{identifier(name)} AS {_own(name)}" for name in types)
     select = f"SELECT file_row_number + 1 AS line, {columns} FROM read_parquet({literal(path)}, file_row_number=true)"
     return Columns(select, types)
+
+
+def parquet_bytes(path: str) -> str:
+    """The select of how many bytes a Parquet file's pages have, or its records if that is more, as its footer says."""
+    chunks, file = f"parquet_metadata({literal(path)})", f"parquet_file_metadata({literal(path)})"
+    return (
+        f"SELECT greatest((SELECT coalesce(sum(total_uncompressed_size), 0) FROM {chunks}), {LEAST_RECORD} * greatest("
+        f"(SELECT coalesce(max(num_rows), 0) FROM {file}), (SELECT coalesce(max(n), 0) FROM "
+        f"(SELECT sum(num_values) AS n FROM {chunks} GROUP BY path_in_schema))))"
+    )
 
 
 def as_text(expression: str, kind: str) -> str:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import duckdb
 
+from tidemill.engines import catalogs, parsed
+from tidemill.engines import duckdb as engine
 from tidemill.engines.quoting import literal, literals
 from tidemill.errors import TidemillError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-READS: Final = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 _MISTAKES: Final = (
     duckdb.ParserException,
     duckdb.BinderException,
@@ -26,18 +27,21 @@ _MISTAKES: Final = (
 )
 
 
-def connect(snapshot: Path, lake: Path) -> duckdb.DuckDBPyConnection:
-    """A read-only connection to a snapshot's catalog that can reach nothing but the snapshot and the lake.
+def connect(
+    snapshot: Path, *, seconds: int, memory_limit: str | None = None, threads: int | None = None
+) -> duckdb.DuckDBPyConnection:
+    """A read-only connection to a snapshot's catalog that can reach nothing but the files that its views name.
 
     The catalog is attached: connections to the file itself would share one database of the process, and its settings.
+    A query that takes more `seconds` is ended; 0 is no limit.
     """
-    connection = duckdb.connect()
-    connection.execute(f"ATTACH {literal(snapshot / 'catalog.duckdb')} AS tidemill (READ_ONLY); USE tidemill")
-    connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
-    connection.execute("SET autoinstall_known_extensions = false; SET python_enable_replacements = false")
+    catalog = snapshot / "catalog.duckdb"
+    connection = engine.connect(timezone=None, memory_limit=memory_limit, threads=threads)
+    connection.execute(f"ATTACH {literal(catalog)} AS tidemill (READ_ONLY); USE tidemill")
+    connection.execute(f"SET max_execution_time = {int(seconds * 1000)}")
     beside = Path(tempfile.gettempdir(), f"tidemill-{uuid.uuid4().hex}")  # DuckDB makes it when it must, and removes it
     connection.execute(f"SET temp_directory = {literal(beside)}")
-    connection.execute(f"SET allowed_directories = {literals([snapshot, lake])}")
+    connection.execute(f"SET allowed_paths = {literals(catalogs.files(connection))}")
     connection.execute("SET enable_external_access = false; SET lock_configuration = true")
     return connection
 
@@ -47,7 +51,7 @@ def select(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPy
     with failures():
         statements = connection.extract_statements(query)
         if len(statements) != 1 or not _only_reads(connection, statements[0]):
-            raise UsageError("query takes one SELECT (or EXPLAIN, DESCRIBE, SHOW, SUMMARIZE), and COPY nowhere in it")
+            raise UsageError("query takes one SELECT (or EXPLAIN, DESCRIBE, SHOW, SUMMARIZE) that writes nothing")
         relation = connection.sql(statements[0].query)
     if relation is None:
         raise UsageError("the query returns no rows or columns")
@@ -55,16 +59,17 @@ def select(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPy
 
 
 def _only_reads(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> bool:
-    """Whether a statement is a SELECT, or explains one, and writes no file: WITH x AS (COPY …) is a SELECT too."""
+    """Whether a statement is a SELECT, or explains one, and writes nothing: WITH x AS (COPY …) is a SELECT too."""
+    if statement.type is duckdb.StatementType.SELECT:
+        return parsed.is_read(connection, statement.query)
+    if statement.type is not duckdb.StatementType.EXPLAIN:
+        return False
     text = statement.query.encode()
     words = _words(text)
-    if statement.type not in READS or b"COPY" in (word for _, word in words):
-        return False
-    if statement.type is duckdb.StatementType.SELECT:
-        return True
     place, word = words[1] if words[1][1] == b"ANALYZE" else words[0]
     explained = connection.extract_statements(text[place + len(word) :].decode())
-    return [inner.type for inner in explained] == [duckdb.StatementType.SELECT]
+    kinds = [inner.type for inner in explained]
+    return kinds == [duckdb.StatementType.SELECT] and parsed.is_read(connection, explained[0].query)
 
 
 def _words(text: bytes) -> list[tuple[int, bytes]]:
@@ -81,6 +86,9 @@ def failures() -> Iterator[None]:
     except _MISTAKES as error:
         raise UsageError(f"the query cannot be run: {_line(error)}") from error
     except duckdb.Error as error:
+        if "maximum execution time" in str(error):
+            what = "took longer than query.timeout_seconds allows; ask for less, or raise it in tidemill.toml"
+            raise TidemillError(f"the query {what}") from error
         raise TidemillError(f"the query failed: {_line(error)}") from error
 
 

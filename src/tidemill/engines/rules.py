@@ -11,10 +11,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import duckdb
+
+from tidemill import catalog
+from tidemill.engines import parsed
 from tidemill.engines.quoting import identifier, literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from duckdb import DuckDBPyConnection
 
@@ -103,6 +107,26 @@ def offending(connection: DuckDBPyConnection, select: str) -> tuple[int, str | N
     query = f"SELECT min(CAST(to_json(offending) AS VARCHAR)) FROM ({select}\n) AS offending"
     ((sample,),) = connection.execute(query).fetchall()
     return int(count), sample
+
+
+def guard(connection: DuckDBPyConnection, select: str, relations: Collection[str]) -> None:
+    """Let pass only one SELECT that reads nothing but some relations, as `parsed.trespass` takes them.
+
+    What is no relation at all passes, too: the engine says what is wrong with it, and on which line.
+
+    Raises:
+        duckdb.Error: it is something else, or no SQL.
+    """
+    wrapped = f"SELECT count(*) FROM ({select}\n)"  # as it is run, so that no line is another
+    if len(connection.extract_statements(wrapped)) > 1:
+        raise duckdb.PermissionException("Permission Error: it ends the select and begins another statement")
+    names = connection.execute(
+        "SELECT lower(table_name) FROM duckdb_tables() UNION SELECT lower(view_name) FROM duckdb_views()"
+    ).fetchall()
+    unknown = {name.lower() for name in catalog.relations_of(select)} - {name for (name,) in names}
+    trespass = parsed.trespass(connection, wrapped, {*relations, *unknown})
+    if trespass:
+        raise duckdb.PermissionException(f"Permission Error: it {trespass}; a check reads tables and the lake alone")
 
 
 def broken(connection: DuckDBPyConnection, shape: Shape) -> dict[str, tuple[int, str | None]]:

@@ -18,8 +18,9 @@ from tidemill.records import CONTRACTS, EVENT, JOB, METRIC, QUARANTINE
 from tidemill.sources.files import (
     MAX_RAW_BYTES,
     Layout,
+    is_pattern,
 )
-from tidemill.sources.spool import check_whole, spool
+from tidemill.sources.spool import RETURN, check_whole, has_blank_rows, spool, spool_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from tidemill.engines.load import Load
     from tidemill.records import Contract
+    from tidemill.sources.files import Portion
 
 SHARED_RAW_BYTES: Final = 65_536
 """A longer text that several refused records share stands with the first of them only."""
@@ -35,14 +37,16 @@ SHARED_RAW_BYTES: Final = 65_536
 
 def stage(connection: DuckDBPyConnection, load: Load) -> None:
     """Read and check a load; afterwards its folder holds all that settling needs."""
-    if load.portion and load.portion.compression == "zstd":
-        check_whole(load.portion)
+    if load.portion:
+        _look_at(load, load.portion)
     if load.members:
         bundle.remember(connection, load)
     while True:
         load.folder.mkdir(parents=True)
         if load.spooled:
             _spool(load)
+        elif load.portion and is_pattern(str(load.portion.path)):
+            _name_plainly(load)
         try:
             _stage(connection, load)
         except duckdb.Error as error:
@@ -55,12 +59,23 @@ def stage(connection: DuckDBPyConnection, load: Load) -> None:
         bundle.count(connection, load)
 
 
+def _look_at(load: Load, portion: Portion) -> None:
+    """Tell what a file is before the engine reads it."""
+    if portion.compression != "none":
+        check_whole(portion, load.most_bytes)
+    if portion.layout is Layout.CSV and has_blank_rows(portion):
+        load.spooled = True  # else rows that are refused would have other lines than they have
+
+
 def _more_careful(load: Load, error: duckdb.Error) -> bool:
     """Whether there is a slower way to read a load, which takes more than the one that failed; it is taken next."""
     if not isinstance(error, (duckdb.InvalidInputException, duckdb.NotImplementedException)):
         return False
     if not load.lenient and "Malformed JSON" in str(error):
         load.lenient = True
+        return True
+    if not load.lenient and load.spooled and load.layout is Layout.CSV:
+        load.lenient = True  # one carriage return outside of quotes, and the engine reads nothing of the file
         return True
     if not load.spooled and load.portion and load.layout in {Layout.LINES, Layout.CSV}:
         load.spooled = True
@@ -79,9 +94,18 @@ def _spool(load: Load) -> None:
     if load.portion is None:
         return
     target = load.folder / "lines"
-    delimiter = raw.DELIMITER.encode() if load.layout is Layout.LINES else b""
-    spool(load.portion, target, load.bad_lines, raw.MAX_LINE_BYTES, delimiter)
+    if load.layout is Layout.CSV:
+        spool_rows(load.portion, target, load.bad_lines, load.blanks, raw.MAX_LINE_BYTES, returns=not load.lenient)
+    else:
+        spool(load.portion, target, load.bad_lines, raw.MAX_LINE_BYTES, raw.DELIMITER.encode())
     load.readable = str(target)
+
+
+def _name_plainly(load: Load) -> None:
+    """Let the engine read a file by another name: its own would stand for other files, too."""
+    link = load.folder / "input"
+    link.symlink_to(load.uri)
+    load.readable = str(link)
 
 
 def read_alone(load: Load) -> None:
@@ -118,7 +142,9 @@ def _found_rejects(connection: DuckDBPyConnection, load: Load) -> bool:
     """Whether rows of a CSV file turned out to be none, which count as lines: it is staged again with that known."""
     if load.rejected.exists():
         return False
-    copied = connection.execute(f"COPY ({raw.rejected()}) TO {literal(load.rejected)} (FORMAT parquet)").fetchall()
+    copied = connection.execute(
+        f"COPY ({raw.rejected(load.blanks)}) TO {literal(load.rejected)} (FORMAT parquet)"
+    ).fetchall()
     if not copied[0][0]:
         load.rejected.unlink()
         return False
@@ -148,6 +174,8 @@ def _write_refusals(connection: DuckDBPyConnection, load: Load) -> None:
             SELECT n.line, n.raw, {record}, s.name, s.source
             FROM ({inputs.numbered(connection, load)}) n JOIN {match}"""
         )
+    if load.layout is Layout.CSV and load.spooled:
+        _tell_apart(connection, load)
     names = ", ".join(QUARANTINE)
     refused = f"""SELECT {literal(load.load_id)} AS load_id, {literal(load.source.name)} AS source,
         {literal(load.uri)} AS uri, * REPLACE ({kept_text()} AS raw) FROM refusals"""
@@ -162,6 +190,28 @@ def _write_refusals(connection: DuckDBPyConnection, load: Load) -> None:
     )
 
 
+def _tell_apart(connection: DuckDBPyConnection, load: Load) -> None:
+    """Let no row of a CSV file that could not be read share its line with another: a retry takes rows by their lines.
+
+    Where quotes are broken, nobody can say which row a line is: what would share one is counted on after the last.
+    """
+    reasons = (
+        f"SELECT unnest({literals(['not UTF-8', 'too long', RETURN])}) UNION "
+        "SELECT lower(error_type::VARCHAR) FROM reject_errors"
+    )
+    told = f"SELECT rowid AS place, line, field IS NULL AND reason IN ({reasons}) AS unread FROM refusals"
+    kept = [str(path) for path in load.folder.glob("*/verdict=[aw]*/**/*.parquet")]
+    if kept:
+        told += f" UNION ALL SELECT NULL, line, false FROM read_parquet({literals(kept)}, union_by_name=true)"
+    nth = f"SELECT place, unread, row_number() OVER (PARTITION BY line ORDER BY unread, place) AS nth FROM ({told})"
+    connection.execute(
+        f"""UPDATE refusals SET line = t.line FROM (
+            SELECT place, {load.rows} + (SELECT max(line) FROM refusals) + row_number() OVER (ORDER BY place) AS line
+            FROM ({nth}) WHERE nth > 1 AND unread) t
+        WHERE refusals.rowid = t.place"""
+    )
+
+
 def kept_text() -> str:
     """How much of a refused text is kept: a MiB, and of a long one that several records share only the first."""
     return (
@@ -173,7 +223,7 @@ def kept_text() -> str:
 
 def relocate(connection: DuckDBPyConnection, load: Load, contract: Contract, ids: Sequence[str]) -> str:
     """The select of (load_id, id, content, line) over the records of some ids, read again for their lines."""
-    own_id = "CASE WHEN json_valid(raw) THEN json_extract_string(raw, '$.id') END"
+    own_id = f"CASE WHEN json_valid(raw) THEN {objects.text_of('id')} END"
     read = _read_again(connection, load, contract, f"{own_id} IN (SELECT unnest({literals(ids)}))")
     return f"SELECT load_id, day, id, {settle.content(contract)} AS content, line FROM ({read})"
 

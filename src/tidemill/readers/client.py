@@ -167,10 +167,20 @@ class Tidemill:
         return cuts.equal(self.sql(f"FROM {identifier(table)}"), where or {})
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
-        """A query over the published tables and the lake, read-only, as a DuckDB relation."""
+        """A query over the published tables and the lake, read-only, as a DuckDB relation.
+
+        It runs when its rows are asked for; what takes longer than `query.timeout_seconds` is then ended.
+        """
         folder = self.snapshot()
         if self._connection is None or self._connection[0] != folder:
-            self._connection = (folder, reading.connect(folder, self.home.lake))
+            config = settings.of_reader(self.home)
+            connection = reading.connect(
+                folder,
+                seconds=config.query.timeout_seconds,
+                memory_limit=config.memory_limit,
+                threads=config.threads,
+            )
+            self._connection = (folder, connection)
         return reading.select(self._connection[1], query)
 
     def tables(self) -> list[str]:

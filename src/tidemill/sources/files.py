@@ -19,8 +19,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, cast
+
+import duckdb
 
 from tidemill.errors import SourceError
 
@@ -63,6 +66,7 @@ _LAYOUTS: Final = {
     ".csv": Layout.CSV,
     ".parquet": Layout.PARQUET,
 }
+_WILD: Final = frozenset("*?[")
 _COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd"}
 
 
@@ -117,9 +121,38 @@ def _matches(path: Path) -> list[Path]:
     if path.is_dir():
         return [file for file in sorted(path.rglob("*")) if file.is_file() and _suffixes(file)[0] in _LAYOUTS]
     if path.exists():
+        if not path.is_file():  # a pipe would be waited for, a device never ends
+            message = f"{path} is no file that can be read again; write its records to a file"
+            raise SourceError(message)
         return [path]
     names = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - patterns may be absolute
     return [Path(name) for name in names if Path(name).is_file()]
+
+
+def astray(patterns: Iterable[str], found: Iterable[Path]) -> Iterator[Path]:
+    """Of the files that folders and globs name those that a link leads out of all of these folders.
+
+    Whoever may write into a folder would else have any file of this machine read. A link that is named itself is meant.
+    """
+    patterns = list(patterns)
+    named = {Path(pattern) for pattern in patterns}
+    roots = [_root(Path(pattern)).resolve() for pattern in patterns]
+    for path in found:
+        if path not in named and not any(path.resolve().is_relative_to(root) for root in roots):
+            yield path
+
+
+def _root(path: Path) -> Path:
+    """The folder in which a pattern's files are searched: all of it up to the first part with a wildcard."""
+    if path.exists():
+        return path
+    wild = next((n for n, part in enumerate(path.parts) if is_pattern(part)), len(path.parts))
+    return Path(*path.parts[:wild])
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a path's text, given to the engine or to glob, may stand for other files, too."""
+    return not _WILD.isdisjoint(text)
 
 
 def _suffixes(path: Path) -> tuple[str, str]:
@@ -213,12 +246,24 @@ def _holds_lines(path: Path, compression: str) -> bool:
 
 
 def is_json(text: bytes) -> bool:
-    """Whether a text is one JSON value."""
+    """Whether a text is one JSON value, as the engine sees it: Python's own reader is quick, but reads no deep ones."""
     try:
         json.loads(text)
-    except ValueError:
-        return False
+    except (ValueError, RecursionError):
+        return _is_json_to_the_engine(text)
     return True
+
+
+def _is_json_to_the_engine(text: bytes) -> bool:
+    try:
+        return bool(_engine().cursor().execute("SELECT json_valid($1)", [text.decode()]).fetchall()[0][0])
+    except UnicodeDecodeError:
+        return False
+
+
+@cache
+def _engine() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect()
 
 
 def opened(path: Path, compression: str) -> IO[bytes]:
