@@ -461,6 +461,15 @@ def test_a_home_with_a_question_mark_is_refused(tmp_path: Path) -> None:
     assert "what? cannot be a home" in said.fault
 
 
+def test_a_home_that_delta_would_look_for_elsewhere_is_refused(tmp_path: Path) -> None:
+    """delta-rs takes a %20 in a path for a blank and would make the tables' logs in another folder."""
+    said = tm("ingest", "nothing.jsonl", at=tmp_path / "a%20b")
+    assert said.code == 2
+    assert "a%20b cannot be a home: Delta takes %20 for another character" in said.fault
+    assert list(tmp_path.iterdir()) == []
+    assert tm("status", at=tmp_path / "100% of b").code == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [(("build",), 2), (("ingest",), 2), (("status",), 2), (("query", "SELECT 1"), 0), (("tables",), 0)],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOCK_WAIT_SECONDS: Final = 600.0
+_ESCAPE: Final = re.compile("%[0-9A-Fa-f]{2}")
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,13 @@ class Home:
         """The home at a path, which need not exist yet.
 
         Raises:
-            UsageError: DuckDB could not open a database there.
+            UsageError: DuckDB could not open a database there, or Delta a table.
         """
         found = Path(os.path.abspath(path))  # noqa: PTH100 - a symlinked home keeps the name that its owner gave it
         if "?" in str(found):
             raise UsageError(f"{found} cannot be a home: DuckDB takes what follows a ? for options")
+        if escape := _ESCAPE.search(str(found)):
+            raise UsageError(f"{found} cannot be a home: Delta takes {escape[0]} for another character; rename the folder")
         return cls(found)
 
     @property
