@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import time
-import uuid
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from tidemill.errors import LakeError
+from tidemill import seals
+from tidemill.errors import DamagedError, LakeError
 from tidemill.records import CONTRACTS, LOADS, QUARANTINE, RELEASED
 
 if TYPE_CHECKING:
@@ -39,11 +39,14 @@ NULLS: Final = "null_count."
 class DataFile:
     """One Parquet file of the lake: all its rows are of one UTC day; of one load, if the two ids are equal.
 
-    Columns that are `absent` have no value in any row, and the file may leave them out.
+    Columns that are `absent` have no value in any row, and the file may leave them out. Its size and its time, in
+    milliseconds, are those that the log says.
     """
 
     path: str
     rows: int
+    size: int
+    modified: int
     day: str = ""
     first_load: str = ""
     last_load: str = ""
@@ -74,6 +77,7 @@ def create(folder: Path, table: str) -> None:
     DeltaTable.create(
         folder, schema(table), mode="ignore", name=table, partition_by=partition, configuration=configuration
     )
+    seals.seal(folder)
 
 
 def _statistics_of(table: str) -> str:
@@ -101,6 +105,7 @@ def files(folder: Path, table: str) -> tuple[DataFile, ...]:
 
     Raises:
         LakeError: its log cannot be read.
+        DamagedError: its log is not the one that was written.
     """
     return _files(folder, table, *_newest(folder))
 
@@ -122,6 +127,9 @@ def _files(folder: Path, table: str, _name: str, _inode: int, _changed: int) -> 
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
+    if faults := seals.faults(folder):
+        raise DamagedError(faults)
+    seals.seal(folder)
     try:
         actions = pa.table(DeltaTable(folder).get_add_actions(flatten=True))
     except (DeltaError, OSError) as error:
@@ -136,6 +144,8 @@ def _files(folder: Path, table: str, _name: str, _inode: int, _changed: int) -> 
     rows = zip(
         columns["path"],
         columns["num_records"],
+        columns["size_bytes"],
+        columns["modification_time"],
         columns.get("partition.day", empty),
         columns.get("min.load_id", empty),
         columns.get("max.load_id", empty),
@@ -146,19 +156,21 @@ def _files(folder: Path, table: str, _name: str, _inode: int, _changed: int) -> 
         DataFile(
             path=str(folder / path),
             rows=count,
+            size=size,
+            modified=modified,
             day=str(day) if table in RECORD_TABLES else "",
             first_load=first or "",
             last_load=last or "",
             absent=without,
         )
-        for path, count, day, first, last, without in rows
+        for path, count, size, modified, day, first, last, without in rows
     )
     return tuple(sorted(found, key=lambda file: file.path))
 
 
-def name_file(day: str = "") -> str:
-    """A path that no file of the table has yet."""
-    name = f"{uuid.uuid4().hex}.parquet"
+def name_file(digest: str, day: str = "") -> str:
+    """A path that no other file of the table has: its name tells its content."""
+    name = f"{digest[:40]}.parquet"
     return f"{DAY}={day}/{name}" if day else name
 
 
@@ -171,6 +183,7 @@ def append(
 
     if not additions:
         return
+    files(folder, table)  # a log that lost its end must not be written on
     delta = DeltaTable(folder)
     if delta.transaction_version(ids[0]) is not None:
         return
@@ -182,8 +195,15 @@ def append(
             target.parent.mkdir(exist_ok=True)
             os.rename(addition.staged, target)  # noqa: PTH104
     now, changes = time.time_ns() // 1_000_000, not removed
-    added = [AddAction(a.path, a.size, {DAY: a.day} if a.day else {}, now, changes, _statistics(a)) for a in additions]
+    added = [
+        AddAction(a.path, a.size, {DAY: a.day} if a.day else {}, _modified(folder / a.path), changes, _statistics(a))
+        for a in additions
+    ]
     _write(folder, table, [*added, *_removals(removed, now, changes=changes)], ids)
+
+
+def _modified(path: Path) -> int:
+    return path.stat().st_mtime_ns // 1_000_000
 
 
 def remove(folder: Path, table: str, paths: Sequence[str]) -> None:
@@ -214,6 +234,7 @@ def _write(folder: Path, table: str, actions: Sequence[AddAction | RemoveAction]
         partition_by=[DAY] if table in RECORD_TABLES else None,
         commit_properties=CommitProperties(app_transactions=transactions),
     )
+    seals.seal(folder)
 
 
 def _statistics(addition: Addition) -> str:
@@ -233,5 +254,8 @@ def shorten_log(folder: Path) -> None:
     from deltalake import DeltaTable
 
     delta = DeltaTable(folder)
-    delta.create_checkpoint()
+    if not (folder / seals.LOG / f"{delta.version():020}.checkpoint.parquet").exists():  # what is sealed stays as it is
+        delta.create_checkpoint()
     delta.cleanup_metadata()
+    if seals.beside(folder).exists():
+        seals.renew(folder)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tidemill import versions
 from tidemill.errors import LockTimeoutError, UsageError
 
 if TYPE_CHECKING:
@@ -32,13 +33,16 @@ class Home:
         """The home at a path, which need not exist yet.
 
         Raises:
-            UsageError: DuckDB could not open a database there, or Delta a table.
+            UsageError: DuckDB could not open a database there, or Delta a table, or it is of a newer version.
         """
         found = Path(os.path.abspath(path))  # noqa: PTH100 - a symlinked home keeps the name that its owner gave it
         if "?" in str(found):
             raise UsageError(f"{found} cannot be a home: DuckDB takes what follows a ? for options")
         if escape := _ESCAPE.search(str(found)):
-            raise UsageError(f"{found} cannot be a home: Delta takes {escape[0]} for another character; rename the folder")
+            raise UsageError(
+                f"{found} cannot be a home: Delta takes {escape[0]} for another character; rename the folder"
+            )
+        versions.check(found)
         return cls(found)
 
     @property
@@ -85,6 +89,7 @@ class Home:
             file.truncate()
             file.write(f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
             file.flush()
+            versions.check(self.path)  # it may be another since it was opened
             yield
 
     def make(self, folder: Path) -> None:

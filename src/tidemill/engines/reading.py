@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 READS: Final = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
+DAMAGE: Final = "what is damaged is named by: tidemill check --deep"
 _MISTAKES: Final = (
     duckdb.ParserException,
     duckdb.BinderException,
@@ -81,7 +82,8 @@ def failures() -> Iterator[None]:
     except _MISTAKES as error:
         raise UsageError(f"the query cannot be run: {_line(error)}") from error
     except duckdb.Error as error:
-        raise TidemillError(f"the query failed: {_line(error)}") from error
+        hint = f" ({DAMAGE})" if ".parquet" in str(error) or isinstance(error, duckdb.IOException) else ""
+        raise TidemillError(f"the query failed: {_line(error)}{hint}") from error
 
 
 def _line(error: duckdb.Error) -> str:
