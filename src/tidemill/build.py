@@ -24,6 +24,7 @@ from tidemill import (
     publish,
     stale,
     thresholds,
+    vacuum,
     verify,
     versions,
     windows,
@@ -319,9 +320,10 @@ def run(
         if progress:
             progress("publish", len(wanted), len(wanted))
         finish(build, despite=approved, say=say)
-        if build.failed:
-            raise BuildError(build.built, list(build.failed.values()), build.waiting)
-        return build.built
+    vacuum.now_and_then(home)
+    if build.failed:
+        raise BuildError(build.built, list(build.failed.values()), build.waiting)
+    return build.built
 
 
 def finish(build: Build, *, despite: Sequence[str] = (), say: Callable[[str], None] | None = None) -> str | None:

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tidemill import delta, journals, seals, versions
+from tidemill import delta, journals, seals, versions, workplace
 from tidemill.delta import RECORD_TABLES, TABLES, Addition, DataFile
 from tidemill.errors import DamagedError, Fault
 
@@ -30,7 +27,6 @@ __all__ = ["RECORD_TABLES", "TABLES", "Addition", "DataFile"]
 PRUNED: Final = "pruned"
 """The file that names the first day which was not pruned."""
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
-ORPHAN_SECONDS: Final = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -62,12 +58,12 @@ def prepare(home: Home) -> None:
     for journal in journals.left(home):
         _finish(home, journal, journals.checked(home, journal))
     _finish_pruning(home)
-    _sweep(home.staging)
+    workplace.sweep(home)
 
 
 def _make_tables(home: Home) -> None:
     """Create the tables that are not there; a lake of none is of this version from its beginning."""
-    missing = [table for table in TABLES if not (home.lake / table / seals.LOG).is_dir()]
+    missing = [table for table in TABLES if not seals.entries(home.lake / table)]
     if len(missing) == len(TABLES) and not versions.of_lake(home.lake):
         for table in TABLES:
             seals.beside(home.lake / table).touch()  # from now on no log may be missing
@@ -76,14 +72,6 @@ def _make_tables(home: Home) -> None:
         if faults := seals.faults(home.lake / table):
             raise DamagedError(faults)
         delta.create(home.lake / table, table)
-
-
-def _sweep(staging: Path) -> None:
-    """Remove what crashed runs left in the staging folder a day ago."""
-    for folder in staging.iterdir():
-        with suppress(FileNotFoundError):  # its owner may be removing it
-            if time.time() - folder.stat().st_mtime > ORPHAN_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 def current(home: Home) -> Snapshot:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
-from tidemill import lake, manifests, versions
+from tidemill import lake, manifests, versions, workplace
 from tidemill.engines import breaches, snapshot
 from tidemill.errors import DamagedError, Fault
 from tidemill.manifests import Manifest, TableState, digest
@@ -179,8 +179,7 @@ def was_published(home: Home, folder: Path) -> bool:
     link = home.tables / "current"
     if folder.name.startswith(UNFINISHED) or not link.is_symlink():
         return False
-    old = time.time() - folder.stat().st_mtime > lake.ORPHAN_SECONDS
-    return folder.name < link.readlink().name and not old
+    return folder.name <= link.readlink().name and not workplace.is_old(folder)
 
 
 def _prune(home: Home, keep: int) -> None:

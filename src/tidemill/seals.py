@@ -34,7 +34,7 @@ def seal(folder: Path) -> None:
     if not file.exists():
         return
     known = _known(file)
-    new = [name for name in _entries(folder) if name not in known]
+    new = [name for name in entries(folder) if name not in known]
     if new:
         lines = "".join(_line(folder, name) for name in new)
         whole = file.read_text(errors="replace")[-1:] in {"", "\n"}
@@ -46,7 +46,7 @@ def renew(folder: Path) -> None:
     """Forget the seals of what is gone rightly, since a later checkpoint sums it up; seal everything that is there."""
     file = beside(folder)
     known = _known(file) if file.exists() else {}
-    there, first = _entries(folder), _summed_up(known)
+    there, first = entries(folder), _summed_up(known)
     kept = {name: digest for name, digest in known.items() if name in there or _version(name) > first}
     lines = [_written(folder, name, digest) for name, digest in kept.items()]
     lines += [_line(folder, name) for name in there if name not in kept]
@@ -61,7 +61,7 @@ def faults(folder: Path, *, deep: bool = False) -> list[Fault]:
     if not file.exists():
         advice = "put it back from a copy, or, if the table is whole, run: tidemill upgrade"
         return [Fault(file, "is missing", advice)] if versions.of_lake(folder.parent) else []
-    known, there = _known(file), frozenset(_entries(folder))
+    known, there = _known(file), frozenset(entries(folder))
     first = _summed_up(known)
     found = []
     for name, digest in known.items():
@@ -79,7 +79,7 @@ def _known(file: Path) -> Mapping[str, str]:
     return {name: digest for digest, name, _ in _SEAL.findall(file.read_text(errors="replace"))}
 
 
-def _entries(folder: Path) -> list[str]:
+def entries(folder: Path) -> list[str]:
     """The commits and checkpoints of a log, in their order."""
     try:
         return sorted(name for name in os.listdir(folder / LOG) if _ENTRY.fullmatch(name))  # noqa: PTH208 - names only

@@ -12,7 +12,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill import build, delta, integrity, lake, publish, seals, versions
+from tidemill import build, delta, integrity, lake, publish, seals, versions, workplace
 from tidemill.delta import Addition
 from tidemill.engines import auditing
 from tidemill.engines import duckdb as engine
@@ -44,7 +44,7 @@ def upgrade(home: Home, settings: Settings, *, say: Callable[[str], None] | None
 
 def _upgrade_lake(home: Home, tell: Callable[[str], None]) -> bool:
     """Migrate the lake, while nobody else writes or builds; False if there is nothing to do."""
-    with home.lock("tables"), home.lock("lake"):
+    with home.lock("tables"), home.lock("lake"), workplace.held(home):
         older = versions.of_lake(home.lake) < versions.FORMAT
         unsealed = [table for table in lake.TABLES if older or not seals.beside(home.lake / table).exists()]
         if not unsealed:
@@ -83,7 +83,7 @@ def _name_by_content(home: Home) -> int:
 
 
 def _rename(home: Home, table: str, files: Sequence[DataFile]) -> None:
-    folder = home.staging / uuid.uuid4().hex
+    folder = workplace.of(home) / uuid.uuid4().hex
     folder.mkdir()
     additions = []
     for number, file in enumerate(files):
