@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 COMMANDS: Final = (
     *("init", "ingest", "build", "run", "query", "show", "path", "tables", "status", "check"),
-    *("compact", "prune", "simulate", "quarantine"),
+    *("compact", "prune", "upgrade", "simulate", "quarantine"),
 )
 HEAVY: Final = ("polars", "duckdb", "pyarrow", "deltalake", "prefect", "pandas", "sqlglot", "pydantic")
 RECORDS: Final = (
@@ -507,15 +507,18 @@ def test_debug_shows_where(tmp_path: Path) -> None:
     assert "Traceback" not in tm("path", "builds", at=tmp_path).err
 
 
-def test_what_nobody_thought_of_is_one_line_too(tmp_path: Path) -> None:
+def test_what_nobody_thought_of_is_one_line_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unforeseen error has its kind and text, and --debug shows where it came from; the exit code is 1."""
+
+    def fail(_table: str) -> None:
+        raise ValueError("of two lines\nor more")
+
     mill = home(tmp_path, *RECORDS)
     built(mill, "metric_hourly")
-    manifest = mill.snapshot() / "manifest.json"
-    manifest.write_text("{")
+    monkeypatch.setattr(catalog, "known", fail)
     said = tm("path", "builds", at=mill)
     assert said.code == 1
-    assert said.fault.startswith("JSONDecodeError: ")
+    assert said.fault.startswith("ValueError: of two lines ")
     assert said.fault.endswith("(--debug shows where)")
 
 

@@ -264,10 +264,12 @@ def tables(
 ) -> None:
     """List the tables that there are, or say all about one: columns, key, freshness and size."""
     from tidemill import describe, results
+    from tidemill.home import Home
 
     if table:
         describe.write(mill_of(context).describe(table), form, output)
     else:
+        Home.at(context.find_root().obj)  # a newer one may have other tables
         results.tables(form, output)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
+    from deltalake import DeltaTable
     from deltalake.transaction import AddAction, RemoveAction
 
 DAY: Final = "day"
@@ -124,16 +125,11 @@ def _newest(folder: Path) -> tuple[str, int, int]:
 @lru_cache(maxsize=len(TABLES) * 2)
 def _files(folder: Path, table: str, _name: str, _inode: int, _changed: int) -> tuple[DataFile, ...]:
     import pyarrow as pa
-    from deltalake import DeltaTable
-    from deltalake.exceptions import DeltaError
 
     if faults := seals.faults(folder):
         raise DamagedError(faults)
     seals.seal(folder)
-    try:
-        actions = pa.table(DeltaTable(folder).get_add_actions(flatten=True))
-    except (DeltaError, OSError) as error:
-        raise LakeError(f"the lake's table {folder} cannot be read: {str(error).splitlines()[0]}") from error
+    actions = pa.table(_open(folder).get_add_actions(flatten=True))
     empty: list[Any] = [None] * actions.num_rows
     columns: dict[str, list[Any]] = {name: actions.column(name).to_pylist() for name in actions.column_names}
     nulls = {name.removeprefix(NULLS): counts for name, counts in columns.items() if name.startswith(NULLS)}
@@ -168,6 +164,16 @@ def _files(folder: Path, table: str, _name: str, _inode: int, _changed: int) -> 
     return tuple(sorted(found, key=lambda file: file.path))
 
 
+def _open(folder: Path) -> DeltaTable:
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    try:
+        return DeltaTable(folder)
+    except (DeltaError, OSError) as error:
+        raise LakeError(f"the lake's table {folder} cannot be read: {str(error).splitlines()[0]}") from error
+
+
 def name_file(digest: str, day: str = "") -> str:
     """A path that no other file of the table has: its name tells its content."""
     name = f"{digest[:40]}.parquet"
@@ -178,13 +184,12 @@ def append(
     folder: Path, table: str, ids: Sequence[str], additions: Sequence[Addition], removed: Sequence[str] = ()
 ) -> None:
     """Append staged files to a table, once: in the place of others, which changes no data, if some are removed."""
-    from deltalake import DeltaTable
     from deltalake.transaction import AddAction
 
     if not additions:
         return
     files(folder, table)  # a log that lost its end must not be written on
-    delta = DeltaTable(folder)
+    delta = _open(folder)
     if delta.transaction_version(ids[0]) is not None:
         return
     if delta.metadata().configuration.get(STATISTICS) != _statistics_of(table):  # an older version's, which tells less
@@ -223,11 +228,10 @@ def _partition(path: str) -> dict[str, str | None]:
 
 
 def _write(folder: Path, table: str, actions: Sequence[AddAction | RemoveAction], ids: Sequence[str] = ()) -> None:
-    from deltalake import DeltaTable
     from deltalake.transaction import CommitProperties, Transaction
 
     transactions = [Transaction(app_id=load_id, version=1) for load_id in ids]
-    DeltaTable(folder).create_write_transaction(
+    _open(folder).create_write_transaction(
         list(actions),
         mode="append",
         schema=schema(table),
@@ -251,9 +255,7 @@ def on_disk(folder: Path, table: str) -> list[Path]:
 
 def shorten_log(folder: Path) -> None:
     """Sum up the log of a table, so that opening it stays quick, and drop what is long past of it."""
-    from deltalake import DeltaTable
-
-    delta = DeltaTable(folder)
+    delta = _open(folder)
     if not (folder / seals.LOG / f"{delta.version():020}.checkpoint.parquet").exists():  # what is sealed stays as it is
         delta.create_checkpoint()
     delta.cleanup_metadata()

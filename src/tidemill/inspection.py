@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -66,7 +67,7 @@ def inspect(home: Home, progress: Progress | None = None) -> list[Fault]:
     look = _Look(home, progress)
     records = _lake(look)
     _snapshots(look, records)
-    return look.faults
+    return [*{fault.path: fault for fault in reversed(look.faults)}.values()][::-1]
 
 
 def _lake(look: _Look) -> Snapshot | None:
@@ -93,6 +94,7 @@ def _lake(look: _Look) -> Snapshot | None:
         broken = {fault.path for fault in look.faults}
         nameless = (file for file in files if not integrity.promised(file.path) and Path(file.path) not in broken)
         look.faults += list(_read_whole(connection, nameless))
+        look.faults += list(_of_newest(home, records))
         if not look.faults:
             look.faults += list(_of_ledger(home, connection, records))
     return records
@@ -115,6 +117,13 @@ def _read_whole(connection: duckdb.DuckDBPyConnection, files: Iterator[DataFile]
             yield Fault(Path(file.path), why)
 
 
+def _of_newest(home: Home, records: Snapshot) -> Iterator[Fault]:
+    """Whether the lake is the one, and as much pruned as the one, that the newest snapshot was made of."""
+    with suppress(DamagedError):  # of which more is said when the snapshots are looked at
+        if fault := basis.lost(home, publish.current(home), records):
+            yield fault
+
+
 def _of_ledger(home: Home, connection: duckdb.DuckDBPyConnection, records: Snapshot) -> Iterator[Fault]:
     for load_id, accepted, held in auditing.unbalanced(connection, records):
         if accepted is None:
@@ -126,15 +135,12 @@ def _of_ledger(home: Home, connection: duckdb.DuckDBPyConnection, records: Snaps
 def _snapshots(look: _Look, records: Snapshot | None) -> None:
     home = look.home
     look.faults += publish.pointer_faults(home)
-    newest = (home.tables / "current").resolve()
     there = {path.name: path for table in lake.TABLES for path in delta.on_disk(home.lake / table, table)}
     held = {Path(path).name for table in lake.TABLES for path in records.paths(table)} if records else set(there)
     for folder in sorted((home.tables / "snapshots").glob("*")):
         if manifest := _manifest(look, folder):
             look.each(f"snapshot {folder.name}", basis.files(manifest))
             look.faults += list(_of_folder(folder, manifest))
-            if folder == newest and records and (fault := basis.lost(home, manifest, records)):
-                look.faults.append(fault)
             _lake_files(look, folder, there, held)
 
 

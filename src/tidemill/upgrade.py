@@ -69,17 +69,21 @@ def _seal(home: Home, tables: Sequence[str]) -> None:
 
 def _name_by_content(home: Home) -> int:
     """Give each file of the lake the name that tells its content; how many have got one."""
-    renamed = 0
+    old = {
+        table: [file for file in files if not integrity.promised(file.path)]
+        for table, files in lake.snapshot(home).files.items()
+    }
+    files = [file for those in old.values() for file in those]
+    integrity.glance(integrity.stamps(files))
     with engine.connect(timezone=None) as connection:
-        for table, files in lake.snapshot(home).files.items():
-            old = [file for file in files if not integrity.promised(file.path)]
-            faults = [Fault(Path(f.path), why) for f in old if (why := auditing.unreadable(connection, f.path, f.rows))]
-            if faults:
-                raise DamagedError(faults)
-            if old:
-                _rename(home, table, old)
-                renamed += len(old)
-    return renamed
+        read = ((Path(file.path), auditing.unreadable(connection, file.path, file.rows)) for file in files)
+        faults = [Fault(path, why) for path, why in read if why]
+    if faults:
+        raise DamagedError(faults)
+    for table, those in old.items():
+        if those:
+            _rename(home, table, those)
+    return len(files)
 
 
 def _rename(home: Home, table: str, files: Sequence[DataFile]) -> None:
