@@ -34,7 +34,8 @@ def now_and_then(home: Home) -> None:
     except FileNotFoundError:
         looked = 0.0
     if home.lake.is_dir() and not 0 <= time.time() - looked < GRACE_SECONDS:
-        vacuum(home)
+        with suppress(OSError):  # a full disk: what was asked for is done
+            vacuum(home)
 
 
 def vacuum(home: Home, *, grace: float = GRACE_SECONDS, dry_run: bool = False) -> Mapping[str, int]:
