@@ -258,6 +258,7 @@ def shorten_log(folder: Path) -> None:
     delta = _open(folder)
     if not (folder / seals.LOG / f"{delta.version():020}.checkpoint.parquet").exists():  # what is sealed stays as it is
         delta.create_checkpoint()
+    seals.seal(folder)
     delta.cleanup_metadata()
     if seals.beside(folder).exists():
         seals.renew(folder)

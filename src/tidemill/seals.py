@@ -15,7 +15,7 @@ from tidemill import versions
 from tidemill.errors import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 LOG: Final = "_delta_log"
@@ -46,8 +46,9 @@ def renew(folder: Path) -> None:
     """Forget the seals of what is gone rightly, since a later checkpoint sums it up; seal everything that is there."""
     file = beside(folder)
     known = _known(file) if file.exists() else {}
-    there, first = entries(folder), _summed_up(known)
-    kept = {name: digest for name, digest in known.items() if name in there or _version(name) > first}
+    there = entries(folder)
+    first = _summed_up([*known, *there])
+    kept = {name: digest for name, digest in known.items() if name in there or _version(name) >= first}
     lines = [_written(folder, name, digest) for name, digest in kept.items()]
     lines += [_line(folder, name) for name in there if name not in kept]
     new = file.with_suffix(".tmp")
@@ -62,10 +63,10 @@ def faults(folder: Path, *, deep: bool = False) -> list[Fault]:
         advice = "put it back from a copy, or, if the table is whole, run: tidemill upgrade"
         return [Fault(file, "is missing", advice)] if versions.of_lake(folder.parent) else []
     known, there = _known(file), frozenset(entries(folder))
-    first = _summed_up(known)
+    first = _summed_up([*known, *there])  # one may not be sealed yet, and what it sums up be gone
     found = []
     for name, digest in known.items():
-        path, needed = folder / LOG / name, _version(name) > first or _sums_up(name, first)
+        path, needed = folder / LOG / name, _version(name) >= first
         advice = f"put it back from a copy (to go on without: remove {file}, and run: tidemill upgrade)"
         if name not in there:
             found += [Fault(path, "is missing", advice)] if needed else []
@@ -87,13 +88,9 @@ def entries(folder: Path) -> list[str]:
         return []
 
 
-def _summed_up(known: Mapping[str, str]) -> int:
-    """The version that the newest checkpoint sums up; -1 if there is none."""
-    return max((_version(name) for name in known if not name.endswith(".json")), default=-1)
-
-
-def _sums_up(name: str, version: int) -> bool:
-    return _version(name) == version and not name.endswith(".json")
+def _summed_up(names: Iterable[str]) -> int:
+    """The version that the newest checkpoint of some entries sums up; -1 if there is none."""
+    return max((_version(name) for name in names if not name.endswith(".json")), default=-1)
 
 
 def _version(name: str) -> int:
