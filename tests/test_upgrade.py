@@ -204,4 +204,9 @@ def test_a_version_that_is_none_is_named(tmp_path: Path) -> None:
     mill = home(tmp_path, event("a", "2026-02-10T10:00:00Z"))
     (mill.home.lake / "format").write_text("one")
     said = tm("status", at=mill.home.path)
-    assert (said.code, said.fault) == (1, f"{mill.home.lake / 'format'} says no version; put it back from a copy")
+    advice = "put it back from a copy, or remove it and run: tidemill upgrade"
+    assert (said.code, said.fault) == (1, f"{mill.home.lake / 'format'} says no version; {advice}")
+    (mill.home.lake / "format").unlink()
+    assert tm("upgrade", at=mill).code == 0
+    assert versions.of_lake(mill.home.lake) == versions.FORMAT
+    built(mill, *FEW, as_of=AS_OF)

@@ -201,7 +201,7 @@ def _over(
             as_of=windows.end(connection, now, as_of),
             asked=as_of is not None,
             full=full,
-            records=stale.records(connection, now, before),
+            records=stale.records(home, connection, now, before),
             states=_standing(before),
             thresholds=dict(before.thresholds),
         )

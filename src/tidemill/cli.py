@@ -305,6 +305,7 @@ def check(
 
 def _damage(mill: Tidemill) -> list[Outcome]:
     """Read every stored file; what is damaged is said in a line each, and what is built of it needs no checks."""
+    from tidemill import versions
     from tidemill.progress import progress
     from tidemill.verify import of_files
 
@@ -312,6 +313,10 @@ def _damage(mill: Tidemill) -> list[Outcome]:
         faults = mill.damage(progress=report)
     for fault in faults:
         _warn(str(fault))
+    if versions.of_lake(mill.home.lake) < versions.FORMAT and mill.home.lake.is_dir():
+        note(
+            "the lake's files were read, but an older version's names do not tell their content; run: tidemill upgrade"
+        )
     return of_files(faults)
 
 

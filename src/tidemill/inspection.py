@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     Progress = Callable[[str, int, int], None]
 
 AT_ONCE: Final = 2
-AGAIN: Final = "load its file again: tidemill ingest FILE --reread"
 
 
 @dataclass
@@ -127,9 +126,9 @@ def _of_newest(home: Home, records: Snapshot) -> Iterator[Fault]:
 def _of_ledger(home: Home, connection: duckdb.DuckDBPyConnection, records: Snapshot) -> Iterator[Fault]:
     for load_id, accepted, held in auditing.unbalanced(connection, records):
         if accepted is None:
-            yield Fault(home.lake, f"holds {held:,} records of load {load_id}, which its ledger does not know", AGAIN)
+            yield lake.unknown_load(home, load_id)
         else:
-            yield Fault(home.lake, f"holds {held:,} of the {accepted:,} records of load {load_id}", AGAIN)
+            yield Fault(home.lake, f"holds {held:,} records of load {load_id}, and its ledger says {accepted:,}")
 
 
 def _snapshots(look: _Look, records: Snapshot | None) -> None:

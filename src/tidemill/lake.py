@@ -118,6 +118,12 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def unknown_load(home: Home, load_id: str) -> Fault:
+    """That the lake holds records of a load that its ledger does not know: a killed commit that nobody finished."""
+    what = f"holds records of load {load_id}, which its ledger does not know: a journal was lost"
+    return Fault(home.lake, what, "load its file again: tidemill ingest FILE --reread")
+
+
 def _finish(home: Home, journal: Path, entry: journals.Entry) -> None:
     for table in TABLES:
         removed = [path.removeprefix(f"{table}/") for path in entry.removals if path.startswith(f"{table}/")]

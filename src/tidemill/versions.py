@@ -53,7 +53,9 @@ def _said(lake: Path) -> tuple[str, str]:
     except OSError as error:
         raise DamagedError([Fault(file, f"cannot be read ({error.strerror})")]) from error
     if not said:
-        raise DamagedError([Fault(file, "says no version")])
+        raise DamagedError(
+            [Fault(file, "says no version", "put it back from a copy, or remove it and run: tidemill upgrade")]
+        )
     return said[1], said[2]
 
 
