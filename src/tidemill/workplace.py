@@ -13,6 +13,7 @@ import shutil
 import threading
 import time
 import uuid
+from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -30,29 +31,27 @@ _LOCK: Final = ".lock"
 _guard: Final = threading.RLock()
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Held:
     folder: Path
     descriptor: int
     process: int
-    users: int = 0
 
 
 _held: Final[dict[Path, _Held]] = {}
+_users: Final[Counter[Path]] = Counter()
 
 
 @contextmanager
 def held(home: Home) -> Iterator[None]:
     """Keep the folder of this process for as long as something is being done; an empty one goes with its last user."""
     with _guard:
-        of(home)
-        mine = _held[home.staging]
-        mine.users += 1
+        _users[home.staging] += 1
     try:
         yield
     finally:
         with _guard:
-            mine.users -= 1
+            _users[home.staging] -= 1
             _let_go_of_idle()
 
 
@@ -138,7 +137,7 @@ def _let_go_of_idle() -> None:
     with _guard:
         for staging, held in [*_held.items()]:
             mine = held.process == os.getpid()
-            if mine and _stands(held) and (held.users or {path.name for path in held.folder.iterdir()} != {_LOCK}):
+            if mine and _stands(held) and (_users[staging] or {path.name for path in held.folder.iterdir()} != {_LOCK}):
                 continue
             if mine:
                 remove(held.folder)
