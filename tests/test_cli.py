@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 COMMANDS: Final = (
     *("init", "ingest", "build", "run", "query", "show", "path", "tables", "status", "check"),
-    *("compact", "prune", "simulate", "quarantine"),
+    *("compact", "prune", "upgrade", "simulate", "quarantine"),
 )
 HEAVY: Final = ("polars", "duckdb", "pyarrow", "deltalake", "prefect", "pandas", "sqlglot", "pydantic")
 RECORDS: Final = (
@@ -461,6 +461,15 @@ def test_a_home_with_a_question_mark_is_refused(tmp_path: Path) -> None:
     assert "what? cannot be a home" in said.fault
 
 
+def test_a_home_that_delta_would_look_for_elsewhere_is_refused(tmp_path: Path) -> None:
+    """delta-rs takes a %20 in a path for a blank and would make the tables' logs in another folder."""
+    said = tm("ingest", "nothing.jsonl", at=tmp_path / "a%20b")
+    assert said.code == 2
+    assert "a%20b cannot be a home: Delta takes %20 for another character" in said.fault
+    assert list(tmp_path.iterdir()) == []
+    assert tm("status", at=tmp_path / "100% of b").code == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [(("build",), 2), (("ingest",), 2), (("status",), 2), (("query", "SELECT 1"), 0), (("tables",), 0)],
@@ -498,15 +507,18 @@ def test_debug_shows_where(tmp_path: Path) -> None:
     assert "Traceback" not in tm("path", "builds", at=tmp_path).err
 
 
-def test_what_nobody_thought_of_is_one_line_too(tmp_path: Path) -> None:
+def test_what_nobody_thought_of_is_one_line_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unforeseen error has its kind and text, and --debug shows where it came from; the exit code is 1."""
+
+    def fail(_table: str) -> None:
+        raise ValueError("of two lines\nor more")
+
     mill = home(tmp_path, *RECORDS)
     built(mill, "metric_hourly")
-    manifest = mill.snapshot() / "manifest.json"
-    manifest.write_text("{")
+    monkeypatch.setattr(catalog, "known", fail)
     said = tm("path", "builds", at=mill)
     assert said.code == 1
-    assert said.fault.startswith("JSONDecodeError: ")
+    assert said.fault.startswith("ValueError: of two lines ")
     assert said.fault.endswith("(--debug shows where)")
 
 

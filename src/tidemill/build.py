@@ -13,7 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from tidemill import catalog, checks, lake, parallel, partitions, publish, stale, thresholds, verify, windows
+from tidemill import (
+    basis,
+    catalog,
+    checks,
+    integrity,
+    lake,
+    parallel,
+    partitions,
+    publish,
+    stale,
+    thresholds,
+    vacuum,
+    verify,
+    versions,
+    windows,
+)
 from tidemill.clock import PERIODS
 from tidemill.engines import duckdb as engine
 from tidemill.engines import faults, relations
@@ -28,7 +43,7 @@ if TYPE_CHECKING:
 
     from tidemill.catalog import Table
     from tidemill.home import Home
-    from tidemill.lake import Snapshot
+    from tidemill.lake import DataFile, Snapshot
     from tidemill.publish import Manifest, TableState
     from tidemill.settings import Settings
     from tidemill.stale import Mark
@@ -50,6 +65,7 @@ class Build:
 
     `fresh` are the tables that were looked at and are as the lake is now, `failed` those that could not be built,
     `waiting` those that read such a table: both stay as they were published. `thresholds` are as evaluated last.
+    Of `trusted` files the content was seen to be what was written.
     """
 
     home: Home
@@ -72,6 +88,7 @@ class Build:
     waiting: list[str] = field(default_factory=list)
     thresholds: dict[str, dict[str, Any]] = field(default_factory=dict)
     others: list[DuckDBPyConnection] = field(default_factory=list)
+    trusted: set[str] = field(default_factory=set)
 
     def another(self, number: int) -> DuckDBPyConnection:
         """A further connection to the same database, made when it is first asked for."""
@@ -86,6 +103,7 @@ class Build:
             self.states != self.before.tables
             or publish.lake_digest(self.lake) != self.before.lake_digest
             or str(self.home.path) != self.before.home
+            or self.before.format != versions.FORMAT
             or thresholds.redefined(self)
             or self.rechecked
         )
@@ -103,6 +121,19 @@ class Build:
         """The other tables that a table reads, as far as they are built."""
         return [catalog.table(name) for name in sorted(table.reads & self.states.keys())]
 
+    def of_lake(self, kind: str, days: Iterable[str] | None = None) -> list[DataFile]:
+        """The lake's files of a kind of record, to be read; DamagedError if one is not what was written."""
+        found = self.lake.of(kind, days)
+        integrity.examine([file.path for file in found], self.trusted)
+        return found
+
+    def kept(self, table: str, names: Iterable[str]) -> list[str]:
+        """A table's files, to be read; DamagedError if one is not what was published."""
+        found = [self.file(table, name) for name in names]
+        published = (str(path) for path in found if path.is_relative_to(self.before.folder))
+        integrity.examine(published, self.trusted)
+        return [str(path) for path in found]
+
     def file(self, table: str, name: str) -> Path:
         """A table's file: of the snapshot before, or of this build."""
         kept = self.before.folder / table / name
@@ -115,7 +146,7 @@ class Build:
         if periods is not None:
             holds = layout(state.partitions)
             names = [state.files[first] for first in sorted({holds[p] for p in periods if p in holds})] or names[:1]
-        return [str(self.file(table.name, name)) for name in names]
+        return self.kept(table.name, names)
 
 
 @contextmanager
@@ -151,7 +182,9 @@ def look(home: Home, settings: Settings, *, as_of: datetime | str | None = None,
 def _over(
     home: Home, settings: Settings, folder: Path | None, *, as_of: datetime | str | None, full: bool
 ) -> Iterator[Build]:
-    now, before = lake.current(home), publish.current(home)
+    before = publish.current(home)
+    now = lake.current(home)
+    basis.check(home, before, now)
     with engine.connect(
         timezone=settings.timezone,
         memory_limit=settings.memory_limit,
@@ -168,7 +201,7 @@ def _over(
             as_of=windows.end(connection, now, as_of),
             asked=as_of is not None,
             full=full,
-            records=stale.records(connection, now, before),
+            records=stale.records(home, connection, now, before),
             states=_standing(before),
             thresholds=dict(before.thresholds),
         )
@@ -199,6 +232,8 @@ def build_table(build: Build, name: str, *, begin: Callable[[], None] | None = N
         return None
     try:
         built = _build_stale(build, table, begin)
+    except duckdb.InterruptException:  # another table's end is the build's
+        raise
     except (duckdb.Error, UsageError) as error:
         why = faults.located(table.file, error) if isinstance(error, duckdb.Error) else str(error)
         build.failed[name] = TableError(f"table {name} cannot be built: {why}")
@@ -285,9 +320,10 @@ def run(
         if progress:
             progress("publish", len(wanted), len(wanted))
         finish(build, despite=approved, say=say)
-        if build.failed:
-            raise BuildError(build.built, list(build.failed.values()), build.waiting)
-        return build.built
+    vacuum.now_and_then(home)
+    if build.failed:
+        raise BuildError(build.built, list(build.failed.values()), build.waiting)
+    return build.built
 
 
 def finish(build: Build, *, despite: Sequence[str] = (), say: Callable[[str], None] | None = None) -> str | None:

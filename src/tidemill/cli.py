@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tidemill.ingest import Report
     from tidemill.readers.client import Tidemill
+    from tidemill.verify import Outcome
 
 INTERRUPTED: Final = 130
 
@@ -263,10 +264,12 @@ def tables(
 ) -> None:
     """List the tables that there are, or say all about one: columns, key, freshness and size."""
     from tidemill import describe, results
+    from tidemill.home import Home
 
     if table:
         describe.write(mill_of(context).describe(table), form, output)
     else:
+        Home.at(context.find_root().obj)  # a newer one may have other tables
         results.tables(form, output)
 
 
@@ -276,30 +279,51 @@ def status(context: typer.Context, form: FormatOption = None, output: OutputOpti
     from tidemill import results
 
     mill = mill_of(context)
-    results.status(mill.status(), [*mill.breaches(), *mill.late()], form, output)
+    results.status(mill.status(), [*mill.breaches(), *mill.late(), *mill.moved()], form, output)
 
 
 @app.command()
 def check(
     context: typer.Context,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Over all that is published, not just the newest build.")
+        bool,
+        typer.Option("--deep", help="Over all that is published, not just the newest build; read every stored file."),
     ] = False,
     form: FormatOption = None,
     output: OutputOption = None,
 ) -> None:
-    """Run the checks over what is published; exit code 1 if one fails."""
+    """Run the checks over what is published; exit code 1 if one fails. With --deep every stored file is read, too."""
     from tidemill import results
 
-    found = mill_of(context).check(deep=deep)
+    mill = mill_of(context)
+    damage = _damage(mill) if deep else []
+    found = [*damage, *([] if any(one.forbids for one in damage) else mill.check(deep=deep))]
     results.checks(found, form, output)
     if any(outcome.forbids for outcome in found):
         raise typer.Exit(1)
 
 
+def _damage(mill: Tidemill) -> list[Outcome]:
+    """Read every stored file; what is damaged is said in a line each, and what is built of it needs no checks."""
+    from tidemill import versions
+    from tidemill.progress import progress
+    from tidemill.verify import of_files
+
+    with progress("check") as report:
+        faults = mill.damage(progress=report)
+    for fault in faults:
+        _warn(str(fault))
+    if versions.of_lake(mill.home.lake) < versions.FORMAT and mill.home.lake.is_dir():
+        note(
+            "the lake's files were read, but an older version's names do not tell their content; run: tidemill upgrade"
+        )
+    return of_files(faults)
+
+
 app.add_typer(cli_upkeep.quarantine, name="quarantine")
 app.command()(cli_upkeep.compact)
 app.command()(cli_upkeep.prune)
+app.command()(cli_upkeep.upgrade)
 
 
 @app.command()
@@ -364,5 +388,8 @@ def _say_failure(error: BaseException) -> int:
         note("tidemill: interrupted; what was begun is finished or dropped by the next run")
         return INTERRUPTED
     what = redacted(str(error).splitlines()[0]) if str(error) else ""
+    if type(error).__module__ == "_duckdb":  # which takes long to import
+        note(f"tidemill: {what} (what is damaged is named by: tidemill check --deep)")
+        return 1
     note(f"tidemill: {type(error).__name__}: {what} (--debug shows where)")
     return 1

@@ -70,6 +70,13 @@ def compact(
     results.compacted(mill_of(context).compact(dry_run=dry_run), form, output)
 
 
+def upgrade(context: typer.Context) -> None:
+    """Migrate a home of an older version of tidemill to this one; what was interrupted is finished."""
+    from tidemill.output import note
+
+    mill_of(context).upgrade(say=note)
+
+
 def prune(
     context: typer.Context,
     keep: Annotated[str, typer.Option(metavar="90d", help="How many days of records are kept.")],

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tidemill import delta, lake
+from tidemill import delta, lake, workplace
 from tidemill.engines import compacting
 from tidemill.engines import duckdb as engine
 from tidemill.vacuum import GRACE_SECONDS, vacuum
@@ -63,8 +63,10 @@ def compact(home: Home, settings: Settings, *, dry_run: bool = False, grace: flo
         made = found[group.table]
         made.days += 1
         made.files_after -= len(group.files) - 1
-        if not dry_run and not _replace(home, settings, group):
-            made.files_after += len(group.files) - 1
+        if not dry_run:
+            with workplace.held(home):
+                replaced = _replace(home, settings, group)
+            made.files_after += 0 if replaced else len(group.files) - 1
     for made in found.values():
         made.files_after += made.files
         made.bytes_after = made.bytes
@@ -88,8 +90,8 @@ def _groups(now: Snapshot) -> list[_Group]:
 
 def _replace(home: Home, settings: Settings, group: _Group) -> bool:
     """Put one file in the place of some; False if one of them is not in the lake any more."""
-    folder = home.staging / uuid.uuid4().hex
-    folder.mkdir(parents=True)
+    folder = workplace.of(home) / uuid.uuid4().hex
+    folder.mkdir()
     with ExitStack() as staged:
         staged.callback(shutil.rmtree, folder, ignore_errors=True)
         with engine.connect(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import time
-import uuid
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from tidemill.errors import LakeError
+from tidemill import seals
+from tidemill.errors import DamagedError, LakeError
 from tidemill.records import CONTRACTS, LOADS, QUARANTINE, RELEASED
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
+    from deltalake import DeltaTable
     from deltalake.transaction import AddAction, RemoveAction
 
 DAY: Final = "day"
@@ -39,11 +40,14 @@ NULLS: Final = "null_count."
 class DataFile:
     """One Parquet file of the lake: all its rows are of one UTC day; of one load, if the two ids are equal.
 
-    Columns that are `absent` have no value in any row, and the file may leave them out.
+    Columns that are `absent` have no value in any row, and the file may leave them out. Its size and its time, in
+    milliseconds, are those that the log says.
     """
 
     path: str
     rows: int
+    size: int
+    modified: int
     day: str = ""
     first_load: str = ""
     last_load: str = ""
@@ -74,6 +78,7 @@ def create(folder: Path, table: str) -> None:
     DeltaTable.create(
         folder, schema(table), mode="ignore", name=table, partition_by=partition, configuration=configuration
     )
+    seals.seal(folder)
 
 
 def _statistics_of(table: str) -> str:
@@ -101,6 +106,7 @@ def files(folder: Path, table: str) -> tuple[DataFile, ...]:
 
     Raises:
         LakeError: its log cannot be read.
+        DamagedError: its log is not the one that was written.
     """
     return _files(folder, table, *_newest(folder))
 
@@ -119,13 +125,11 @@ def _newest(folder: Path) -> tuple[str, int, int]:
 @lru_cache(maxsize=len(TABLES) * 2)
 def _files(folder: Path, table: str, _name: str, _inode: int, _changed: int) -> tuple[DataFile, ...]:
     import pyarrow as pa
-    from deltalake import DeltaTable
-    from deltalake.exceptions import DeltaError
 
-    try:
-        actions = pa.table(DeltaTable(folder).get_add_actions(flatten=True))
-    except (DeltaError, OSError) as error:
-        raise LakeError(f"the lake's table {folder} cannot be read: {str(error).splitlines()[0]}") from error
+    if faults := seals.faults(folder):
+        raise DamagedError(faults)
+    seals.seal(folder)
+    actions = pa.table(_open(folder).get_add_actions(flatten=True))
     empty: list[Any] = [None] * actions.num_rows
     columns: dict[str, list[Any]] = {name: actions.column(name).to_pylist() for name in actions.column_names}
     nulls = {name.removeprefix(NULLS): counts for name, counts in columns.items() if name.startswith(NULLS)}
@@ -136,6 +140,8 @@ def _files(folder: Path, table: str, _name: str, _inode: int, _changed: int) -> 
     rows = zip(
         columns["path"],
         columns["num_records"],
+        columns["size_bytes"],
+        columns["modification_time"],
         columns.get("partition.day", empty),
         columns.get("min.load_id", empty),
         columns.get("max.load_id", empty),
@@ -146,19 +152,31 @@ def _files(folder: Path, table: str, _name: str, _inode: int, _changed: int) -> 
         DataFile(
             path=str(folder / path),
             rows=count,
+            size=size,
+            modified=modified,
             day=str(day) if table in RECORD_TABLES else "",
             first_load=first or "",
             last_load=last or "",
             absent=without,
         )
-        for path, count, day, first, last, without in rows
+        for path, count, size, modified, day, first, last, without in rows
     )
     return tuple(sorted(found, key=lambda file: file.path))
 
 
-def name_file(day: str = "") -> str:
-    """A path that no file of the table has yet."""
-    name = f"{uuid.uuid4().hex}.parquet"
+def _open(folder: Path) -> DeltaTable:
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    try:
+        return DeltaTable(folder)
+    except (DeltaError, OSError) as error:
+        raise LakeError(f"the lake's table {folder} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def name_file(digest: str, day: str = "") -> str:
+    """A path that no other file of the table has: its name tells its content."""
+    name = f"{digest[:40]}.parquet"
     return f"{DAY}={day}/{name}" if day else name
 
 
@@ -166,12 +184,12 @@ def append(
     folder: Path, table: str, ids: Sequence[str], additions: Sequence[Addition], removed: Sequence[str] = ()
 ) -> None:
     """Append staged files to a table, once: in the place of others, which changes no data, if some are removed."""
-    from deltalake import DeltaTable
     from deltalake.transaction import AddAction
 
     if not additions:
         return
-    delta = DeltaTable(folder)
+    files(folder, table)  # a log that lost its end must not be written on
+    delta = _open(folder)
     if delta.transaction_version(ids[0]) is not None:
         return
     if delta.metadata().configuration.get(STATISTICS) != _statistics_of(table):  # an older version's, which tells less
@@ -182,8 +200,15 @@ def append(
             target.parent.mkdir(exist_ok=True)
             os.rename(addition.staged, target)  # noqa: PTH104
     now, changes = time.time_ns() // 1_000_000, not removed
-    added = [AddAction(a.path, a.size, {DAY: a.day} if a.day else {}, now, changes, _statistics(a)) for a in additions]
+    added = [
+        AddAction(a.path, a.size, {DAY: a.day} if a.day else {}, _modified(folder / a.path), changes, _statistics(a))
+        for a in additions
+    ]
     _write(folder, table, [*added, *_removals(removed, now, changes=changes)], ids)
+
+
+def _modified(path: Path) -> int:
+    return path.stat().st_mtime_ns // 1_000_000
 
 
 def remove(folder: Path, table: str, paths: Sequence[str]) -> None:
@@ -203,17 +228,17 @@ def _partition(path: str) -> dict[str, str | None]:
 
 
 def _write(folder: Path, table: str, actions: Sequence[AddAction | RemoveAction], ids: Sequence[str] = ()) -> None:
-    from deltalake import DeltaTable
     from deltalake.transaction import CommitProperties, Transaction
 
     transactions = [Transaction(app_id=load_id, version=1) for load_id in ids]
-    DeltaTable(folder).create_write_transaction(
+    _open(folder).create_write_transaction(
         list(actions),
         mode="append",
         schema=schema(table),
         partition_by=[DAY] if table in RECORD_TABLES else None,
         commit_properties=CommitProperties(app_transactions=transactions),
     )
+    seals.seal(folder)
 
 
 def _statistics(addition: Addition) -> str:
@@ -230,8 +255,10 @@ def on_disk(folder: Path, table: str) -> list[Path]:
 
 def shorten_log(folder: Path) -> None:
     """Sum up the log of a table, so that opening it stays quick, and drop what is long past of it."""
-    from deltalake import DeltaTable
-
-    delta = DeltaTable(folder)
-    delta.create_checkpoint()
+    delta = _open(folder)
+    if not (folder / seals.LOG / f"{delta.version():020}.checkpoint.parquet").exists():  # what is sealed stays as it is
+        delta.create_checkpoint()
+    seals.seal(folder)
     delta.cleanup_metadata()
+    if seals.beside(folder).exists():
+        seals.renew(folder)

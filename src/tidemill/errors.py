@@ -9,6 +9,7 @@
     ├── BuildError           some tables failed; the others are published
     ├── CheckError           a check found what must not be; nothing is published
     ├── LakeError            the lake cannot be read or written
+    ├── DamagedError         something stored was cut, changed or deleted behind our back
     └── LockTimeoutError     somebody else holds the home; safe to try again
 
 `transient` says whether trying again may help; retrying is decided by it alone.
@@ -18,10 +19,12 @@ from __future__ import annotations
 
 import difflib
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from tidemill.build import Built
 
@@ -101,6 +104,28 @@ class CheckError(TidemillError):
 
 class LakeError(TidemillError):
     """The lake cannot be read or written."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with one stored file, and what to do."""
+
+    path: Path
+    what: str
+    advice: str = "put it back from a copy"
+
+    def __str__(self) -> str:
+        """One line."""
+        return f"{self.path} {self.what}; {self.advice}"
+
+
+class DamagedError(TidemillError):
+    """Something stored was cut, changed or deleted behind our back: `faults` has each file."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = faults
+        more = f" (and {len(faults) - 1:,} more: tidemill check --deep names each)" if len(faults) > 1 else ""
+        super().__init__(f"{faults[0]}{more}")
 
 
 class LockTimeoutError(TidemillError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,12 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tidemill import versions
 from tidemill.errors import LockTimeoutError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOCK_WAIT_SECONDS: Final = 600.0
+_ESCAPE: Final = re.compile("%[0-9A-Fa-f]{2}")
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,18 @@ class Home:
         """The home at a path, which need not exist yet.
 
         Raises:
-            UsageError: DuckDB could not open a database there.
+            UsageError: DuckDB could not open a database there, or Delta a table, or it is of a newer version.
         """
         found = Path(os.path.abspath(path))  # noqa: PTH100 - a symlinked home keeps the name that its owner gave it
         if "?" in str(found):
             raise UsageError(f"{found} cannot be a home: DuckDB takes what follows a ? for options")
         if set("*[") & set(str(found)):
             raise UsageError(f"{found} cannot be a home: DuckDB takes * and [ for patterns of other files' names")
+        if escape := _ESCAPE.search(str(found)):
+            raise UsageError(
+                f"{found} cannot be a home: Delta takes {escape[0]} for another character; rename the folder"
+            )
+        versions.check(found)
         return cls(found)
 
     @property
@@ -83,6 +91,7 @@ class Home:
             file.truncate()
             file.write(f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
             file.flush()
+            versions.check(self.path)  # it may be another since it was opened
             yield
 
     def make(self, folder: Path) -> None:

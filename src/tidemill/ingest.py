@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from tidemill import formats, lake
+from tidemill import formats, lake, workplace
 from tidemill.engines import bundle, checking, contract, relations, staging
 from tidemill.engines.duckdb import connect
 from tidemill.engines.load import identity, of_portion
@@ -67,8 +67,9 @@ def ingest(
 
     `progress` is called with (source, files done, files in all).
     """
-    run = _Run(home, settings, reread=reread, progress=progress)
-    reports = [run.ingest(source) for source in found]
+    with workplace.held(home):
+        run = _Run(home, settings, reread=reread, progress=progress)
+        reports = [run.ingest(source) for source in found]
     if sum(report.total("accepted") for report in reports):
         from tidemill.quarantine import retry_unknown_jobs
 
@@ -155,7 +156,7 @@ class _Run:
             else:
                 report.empty.append(str(path))
             return None
-        load = of_portion(source, form, portion, self.home.staging)
+        load = of_portion(source, form, portion, workplace.of(self.home))
         if load.load_id in self.begun:
             report.unchanged += 1
             return None
@@ -202,7 +203,7 @@ class _Queue:
 
     def _stage_together(self, loads: Sequence[Load]) -> bool:
         """Stage loads as one; False where only each by itself can say what is wrong with it."""
-        with bundle.bundle(loads, self.run.home.staging) as carrier:
+        with bundle.bundle(loads, workplace.of(self.run.home)) as carrier:
             if carrier is None:
                 return False
             try:
@@ -248,9 +249,8 @@ class _Queue:
 
 def open_connection(home: Home, settings: Settings) -> DuckDBPyConnection:
     """A connection on which loads can be staged and settled."""
-    home.make(home.staging)
     connection = connect(
-        timezone=None, memory_limit=settings.memory_limit, threads=settings.threads, temp_directory=home.staging
+        timezone=None, memory_limit=settings.memory_limit, threads=settings.threads, temp_directory=workplace.of(home)
     )
     connection.execute(contract.MACROS)
     checking.tune(connection)
@@ -267,7 +267,7 @@ def commit(
     """
     if not batch:
         return []
-    settled = home.staging / uuid.uuid4().hex
+    settled = workplace.of(home) / uuid.uuid4().hex
     with ExitStack() as staged:
         for folder in (settled, *(load.folder for load in carriers(batch))):
             staged.callback(shutil.rmtree, folder, ignore_errors=True)

@@ -7,16 +7,14 @@ The rows of `loads` come last: under the lock, a record that is in the lake is o
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import time
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tidemill import delta
+from tidemill import delta, journals, seals, versions, workplace
 from tidemill.delta import RECORD_TABLES, TABLES, Addition, DataFile
+from tidemill.errors import DamagedError, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -28,7 +26,7 @@ __all__ = ["RECORD_TABLES", "TABLES", "Addition", "DataFile"]
 
 PRUNED: Final = "pruned"
 """The file that names the first day which was not pruned."""
-ORPHAN_SECONDS: Final = 86_400.0
+_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True)
@@ -54,23 +52,26 @@ class Snapshot:
 def prepare(home: Home) -> None:
     """Create what is missing of the lake, and finish what a killed process left; call it under the lock."""
     home.make(home.staging)
-    for table in TABLES:
-        if not (home.lake / table / "_delta_log").is_dir():
-            delta.create(home.lake / table, table)
+    _make_tables(home)
     for unfinished in home.lake.glob("journal-*.tmp"):
         unfinished.unlink()
-    for journal in sorted(home.lake.glob("journal-*.json")):
-        _finish(home, journal)
+    for journal in journals.left(home):
+        _finish(home, journal, journals.checked(home, journal))
     _finish_pruning(home)
-    _sweep(home.staging)
+    workplace.sweep(home)
 
 
-def _sweep(staging: Path) -> None:
-    """Remove what crashed runs left in the staging folder a day ago."""
-    for folder in staging.iterdir():
-        with suppress(FileNotFoundError):  # its owner may be removing it
-            if time.time() - folder.stat().st_mtime > ORPHAN_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
+def _make_tables(home: Home) -> None:
+    """Create the tables that are not there; a lake of none is of this version from its beginning."""
+    missing = [table for table in TABLES if not seals.entries(home.lake / table)]
+    if len(missing) == len(TABLES) and not versions.of_lake(home.lake):
+        for table in TABLES:
+            seals.beside(home.lake / table).touch()  # from now on no log may be missing
+        replace(home.lake / versions.FILE, versions.new())
+    for table in missing:
+        if faults := seals.faults(home.lake / table):
+            raise DamagedError(faults)
+        delta.create(home.lake / table, table)
 
 
 def current(home: Home) -> Snapshot:
@@ -92,14 +93,11 @@ def commit(home: Home, ids: Sequence[str], additions: Sequence[Addition], instea
 
     `ids` are those of the loads, each an application transaction. Files that take the place of others change no data.
     """
-    journal = home.lake / f"journal-{time.time_ns()}.json"
-    entry = {
-        "ids": list(ids),
-        "additions": [asdict(addition) for addition in additions],
-        "removals": [os.path.relpath(file.path, home.lake) for file in instead_of],
-    }
-    replace(journal, json.dumps(entry))
-    _finish(home, journal)
+    removals = [os.path.relpath(file.path, home.lake) for file in instead_of]
+    entry = journals.Entry(list(ids), list(additions), removals)
+    journal, text = journals.written(home, entry)
+    replace(journal, text)
+    _finish(home, journal, entry)
 
 
 def replace(file: Path, text: str) -> None:
@@ -120,21 +118,29 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _finish(home: Home, journal: Path) -> None:
-    entry = json.loads(journal.read_text())
-    additions = [Addition(**addition) for addition in entry["additions"]]
+def unknown_load(home: Home, load_id: str) -> Fault:
+    """That the lake holds records of a load that its ledger does not know: a killed commit that nobody finished."""
+    what = f"holds records of load {load_id}, which its ledger does not know: a journal was lost"
+    return Fault(home.lake, what, "load its file again: tidemill ingest FILE --reread")
+
+
+def _finish(home: Home, journal: Path, entry: journals.Entry) -> None:
     for table in TABLES:
-        removed = [path.removeprefix(f"{table}/") for path in entry["removals"] if path.startswith(f"{table}/")]
-        delta.append(home.lake / table, table, entry["ids"], [a for a in additions if a.table == table], removed)
+        removed = [path.removeprefix(f"{table}/") for path in entry.removals if path.startswith(f"{table}/")]
+        delta.append(home.lake / table, table, entry.ids, [a for a in entry.additions if a.table == table], removed)
     journal.unlink()
 
 
 def pruned_before(home: Home) -> str:
     """The first UTC day whose records the lake may hold; empty if it never was pruned."""
+    file = home.lake / PRUNED
     try:
-        return (home.lake / PRUNED).read_text()
+        text = file.read_text(errors="replace")
     except FileNotFoundError:
         return ""
+    if not _DAY.fullmatch(text):
+        raise DamagedError([Fault(file, "names no day", "write the first day into it that was not pruned: 2026-02-10")])
+    return text
 
 
 def prune(home: Home, before: str) -> None:

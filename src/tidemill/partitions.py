@@ -51,7 +51,7 @@ def _write_periods(build: Build, table: Table, work: Work, files: Files) -> tupl
             found[first] = files[first]
         else:
             stays = {before[value] for value in values if value not in work.stale}
-            kept = [str(build.file(table.name, files[key])) for key in sorted(stays)]
+            kept = build.kept(table.name, [files[key] for key in sorted(stays)])
             found[first], counts = _write_file(build, table, values, stale=stale, kept=kept)
             rows |= counts
     return found, rows
@@ -90,7 +90,7 @@ def _bind_periods(build: Build, table: Table, periods: Sequence[str]) -> None:
     for kind in table.records:
         instant = BY_TABLE[kind].day_of
         where = "true" if build.settings.timezone == "UTC" else relations.in_days(instant, days)
-        relations.bind_records(build.connection, kind, build.lake.of(kind, touched), where)
+        relations.bind_records(build.connection, kind, build.of_lake(kind, touched), where)
     _bind_tables(build, table, days)
 
 
@@ -114,7 +114,7 @@ def _bind_window(build: Build, table: Table, hours: int) -> None:
         instant = BY_TABLE[kind].day_of
         where = relations.in_window(instant, as_of=as_of, hours=table.stretch(hours))
         inside = relations.in_window(instant, as_of=as_of, hours=hours) if table.before else None
-        relations.bind_records(build.connection, kind, build.lake.of(kind, days), where, inside)
+        relations.bind_records(build.connection, kind, build.of_lake(kind, days), where, inside)
     _bind_prices(build, table)
     _bind_known(build, table, clock.reporting_day(build.as_of, build.settings.timezone))
 

@@ -7,68 +7,34 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import shutil
 import time
 import uuid
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Final
 
-from tidemill import lake
+from tidemill import lake, manifests, versions, workplace
 from tidemill.engines import breaches, snapshot
+from tidemill.errors import DamagedError, Fault
+from tidemill.manifests import Manifest, TableState, digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from tidemill.build import Build
     from tidemill.home import Home
     from tidemill.lake import Snapshot
 
-MANIFEST: Final = "manifest.json"
+__all__ = ["MANIFEST", "Manifest", "TableState", "digest"]
+
+MANIFEST: Final = versions.MANIFEST
 UNFINISHED: Final = "building-"
 """How the name of a build's own folder begins."""
 KEEP_SECONDS: Final = 3_600.0
 """How long a snapshot stays after the next one came, however many are kept."""
-
-
-@dataclass(frozen=True)
-class TableState:
-    """What is published of one table: each partition's fingerprint and history, and the file of each period."""
-
-    partitions: dict[str, dict[str, Any]] = field(default_factory=dict)
-    files: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What one snapshot holds, and what it was made of; `thresholds` are the definitions that were evaluated last."""
-
-    folder: Path = Path()
-    id: str = ""
-    home: str = ""
-    published_at: str = ""
-    timezone: str = "UTC"
-    lake_digest: str = ""
-    despite: list[str] = field(default_factory=list)
-    lake: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
-    tables: dict[str, TableState] = field(default_factory=dict)
-    thresholds: dict[str, dict[str, Any]] = field(default_factory=dict)
-    open_breaches: str = ""
-    checks: str = ""
-
-    @property
-    def breaches(self) -> Path | None:
-        """The file of the breaches that were open when it was published; none of an older version's snapshot."""
-        return self.folder / self.open_breaches if self.open_breaches else None
-
-
-def digest(value: object) -> str:
-    """SHA-256 of a value's JSON."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def lake_digest(records: Snapshot) -> str:
@@ -78,13 +44,38 @@ def lake_digest(records: Snapshot) -> str:
 
 def current(home: Home) -> Manifest:
     """The newest snapshot; one without tables before the first publish."""
-    folder = (home.tables / "current").resolve()
+    link = home.tables / "current"
+    folder = link.resolve()
+    if (folder / MANIFEST).is_file():
+        return manifests.read(folder)
+    if faults := pointer_faults(home):
+        raise DamagedError(faults)
+    return Manifest()
+
+
+def is_elsewhere(home: Home, newest: Manifest) -> bool:
+    """Whether a snapshot's catalog names files elsewhere: its home was moved, copied or mounted anew."""
     try:
-        values = json.loads((folder / MANIFEST).read_text())
-    except FileNotFoundError:
-        return Manifest()
-    tables = {name: TableState(**state) for name, state in values.pop("tables").items()}
-    return Manifest(folder=folder, tables=tables, **values)
+        return not home.path.samefile(newest.home)
+    except OSError:
+        return True
+
+
+def pointer_faults(home: Home) -> list[Fault]:
+    """What is wrong with the link to the newest snapshot, or the text that names it."""
+    link, text = home.tables / "current", home.tables / "CURRENT"
+    mended = "run: tidemill build"
+    if link.exists() and not link.is_symlink():
+        return [Fault(link, "is not a link to a snapshot", f"remove it, and {mended}")]
+    if not link.is_symlink():
+        return [Fault(link, "is missing", mended)] if text.exists() else []
+    folder = home.tables / link.readlink()
+    if not (folder / MANIFEST).is_file():
+        gone = folder / MANIFEST if folder.is_dir() else folder
+        return [Fault(gone, "is missing, and it is the newest snapshot")]
+    if not text.is_file() or text.read_text(errors="replace") != str(folder):
+        return [Fault(text, f"does not name {folder}", mended)]
+    return []
 
 
 def publish(build: Build, *, despite: Sequence[str] = ()) -> str:
@@ -124,6 +115,7 @@ def _write_manifest(
     build: Build, folder: Path, name: str, now: datetime, despite: Sequence[str], *, open_breaches: str
 ) -> None:
     values = {
+        "format": versions.FORMAT,
         "id": name,
         "home": str(build.home.path),
         "published_at": now.isoformat(),
@@ -135,16 +127,23 @@ def _write_manifest(
         "thresholds": build.thresholds,
         "open_breaches": open_breaches,
         "checks": build.checks,
+        "lake_id": versions.identity(build.home.lake),
+        "pruned": build.lake.pruned,
+        "stamps": manifests.stamped(folder),
     }
-    (folder / MANIFEST).write_text(json.dumps(values))
-    (folder / MANIFEST).chmod(0o444)
+    manifests.write(folder, values)
+    (folder / manifests.MANIFEST).chmod(0o444)
 
 
 def _swap(home: Home, folder: Path) -> None:
+    _point(home, folder)
+    _name(home, folder)
+
+
+def _point(home: Home, folder: Path) -> None:
     link = home.tables / f"current-{uuid.uuid4().hex}"
     link.symlink_to(folder.relative_to(home.tables))
     link.rename(home.tables / "current")
-    _name(home, folder)
 
 
 def _name(home: Home, folder: Path) -> None:
@@ -154,23 +153,41 @@ def _name(home: Home, folder: Path) -> None:
 
 
 def mend(home: Home) -> None:
-    """Finish the swap, and remove the leftovers, of a build that was killed; call it under the tables' lock."""
-    for folder in [*home.tables.glob(f"{UNFINISHED}*"), *_snapshots(home).glob("*")]:
-        if not (folder / MANIFEST).exists():
-            shutil.rmtree(folder, ignore_errors=True)
+    """Finish the swap, and remove the leftovers, of a build that was killed; call it under the tables' lock.
+
+    Raises:
+        DamagedError: what the pointers name is no snapshot.
+    """
+    link, text = home.tables / "current", home.tables / "CURRENT"
     for pattern in ("current-*", "CURRENT-*"):
         for pointer in home.tables.glob(pattern):
             pointer.unlink()
-    link, text = home.tables / "current", home.tables / "CURRENT"
+    if not link.is_symlink() and not link.exists() and text.is_file():
+        _point(home, _snapshots(home) / PurePath(text.read_text(errors="replace").strip()).name)
     if link.is_symlink():
         folder = home.tables / link.readlink()
-        if not text.exists() or text.read_text() != str(folder):
+        if (folder / MANIFEST).is_file() and (not text.is_file() or text.read_text(errors="replace") != str(folder)):
             _name(home, folder)
+    if faults := pointer_faults(home):
+        raise DamagedError(faults)
+    for folder in [*home.tables.glob(f"{UNFINISHED}*"), *_snapshots(home).glob("*")]:
+        if not (folder / MANIFEST).exists() and not was_published(home, folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def was_published(home: Home, folder: Path) -> bool:
+    """Whether a snapshot without a manifest lost it: one that was never finished is newer than the newest, or old."""
+    link = home.tables / "current"
+    if folder.name.startswith(UNFINISHED) or not link.is_symlink():
+        return False
+    return folder.name <= link.readlink().name and not workplace.is_old(folder)
 
 
 def _prune(home: Home, keep: int) -> None:
     """Remove snapshots beyond those to keep, but none that was the newest within the last hour."""
     newest_first = sorted(_snapshots(home).iterdir(), reverse=True)
     pairs = list(itertools.pairwise(newest_first))[keep - 1 :]
+    current = (home.tables / "current").readlink().name  # not the newest by name where the clock went back
     for folder in [older for newer, older in pairs if time.time() - newer.stat().st_mtime > KEEP_SECONDS]:
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.name != current:
+            shutil.rmtree(folder, ignore_errors=True)

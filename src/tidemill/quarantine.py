@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tidemill import formats, lake
+from tidemill import formats, lake, workplace
 from tidemill.engines import export, relations, retrying, staging
 from tidemill.engines.duckdb import connect
 from tidemill.engines.load import Load, identity
@@ -72,6 +72,11 @@ def retry(home: Home, settings: Settings, *, reason: str | None = None) -> list[
     select = relations.held(*(snapshot.paths(table) for table in ("quarantine", "released", "loads")))
     if select is None:
         return []
+    with workplace.held(home):
+        return _feed(home, settings, snapshot, select, reason)
+
+
+def _feed(home: Home, settings: Settings, snapshot: Snapshot, select: str, reason: str | None) -> list[Report]:
     connection = open_connection(home, settings)
     reports: dict[str, Report] = {}
     for group in retrying.groups(connection, select, reason):
@@ -99,7 +104,7 @@ def _load(home: Home, settings: Settings, connection: DuckDBPyConnection, group:
         uri=group.uri,
         bytes=size,
         content_hash=digest,
-        folder=home.staging / uuid.uuid4().hex,
+        folder=workplace.of(home) / uuid.uuid4().hex,
         parts=path_parts(Path(group.uri), form.path_parts),
         kind="retry",
         texts=group.texts,

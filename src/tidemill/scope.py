@@ -89,11 +89,11 @@ class Scope:
         return frozenset(self.build.known(name))
 
     def _bind_records(self, kind: str, days: Sequence[str] | None) -> None:
-        files, where = self.build.lake.of(kind), "true"
+        touched, where = None, "true"
         if days is not None:
             touched = {utc for day in days for utc in clock.lake_days(day, self.build.settings.timezone)}
-            files, where = self.build.lake.of(kind, touched), relations.in_days(BY_TABLE[kind].day_of, days)
-        relations.bind_records(self.build.connection, kind, files, where)
+            where = relations.in_days(BY_TABLE[kind].day_of, days)
+        relations.bind_records(self.build.connection, kind, self.build.of_lake(kind, touched), where)
 
     def _bind_table(self, name: str, days: Sequence[str] | None) -> None:
         table = catalog.table(name)

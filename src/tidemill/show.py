@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import duckdb
 
-from tidemill import catalog, clock, lake, windows
+from tidemill import catalog, clock, integrity, lake, windows
 from tidemill.engines import cuts, estimates, export, prices, relations
 from tidemill.engines import duckdb as engine
 from tidemill.errors import TableError, UsageError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
     from tidemill.catalog import Table
+    from tidemill.delta import DataFile
     from tidemill.home import Home
     from tidemill.lake import Snapshot
     from tidemill.settings import Settings
@@ -152,10 +153,17 @@ def _bind_window(view: _View, filters: Filters) -> list[str]:
     for kind in view.table.records:
         where = cuts.between(kind, stretch.first, stretch.end)
         inside = cuts.between(kind, window.first, window.end) if view.table.before else None
-        files = view.lake.of(kind, days)
+        files = _whole(view, kind, days)
         cuts.bind_records(view.connection, kind, files, where, inside=inside, filters=filters)
     _bind_prices(view, [view.table])
     return _percentiles(view, [view.table], days)
+
+
+def _whole(view: _View, kind: str, days: Sequence[str]) -> list[DataFile]:
+    """The files of a kind of record and some days, none of them cut or changed."""
+    files = view.lake.of(kind, days)
+    integrity.glance(integrity.stamps(files))
+    return files
 
 
 def _bind_known(view: _View, other: Table, last: str, filters: Filters) -> None:
@@ -163,7 +171,7 @@ def _bind_known(view: _View, other: Table, last: str, filters: Filters) -> None:
     until = clock.lake_days(last, view.settings.timezone)[-1]
     for kind in other.records:
         days = [file.day for file in view.lake.of(kind) if file.day <= until]
-        cuts.bind_records(view.connection, kind, view.lake.of(kind, days), cuts.on_days(kind, _FIRST_DAY, last))
+        cuts.bind_records(view.connection, kind, _whole(view, kind, days), cuts.on_days(kind, _FIRST_DAY, last))
     _bind_prices(view, [other])
     cuts.keep(view.connection, other.name, other.select, view.parameters, filters)
 
@@ -176,7 +184,7 @@ def _bind_days(view: _View, filters: Filters) -> list[str]:
     days = clock.span(*map(date.fromisoformat, ends))
     tables = [*view.others, view.table]
     for kind in sorted({kind for table in tables for kind in table.records}):
-        cuts.bind_records(view.connection, kind, view.lake.of(kind, days), cuts.on_days(kind, first, last))
+        cuts.bind_records(view.connection, kind, _whole(view, kind, days), cuts.on_days(kind, first, last))
     _bind_prices(view, tables)
     notes = _percentiles(view, tables, days)
     for other in view.others:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from tidemill import catalog, clock, lake
 from tidemill.engines import duckdb as engine
 from tidemill.engines import relations
+from tidemill.errors import DamagedError
 from tidemill.publish import digest
 from tidemill.sealed import is_gone, is_sealed
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from tidemill.build import Build
     from tidemill.catalog import Table
+    from tidemill.home import Home
     from tidemill.lake import DataFile, Snapshot
     from tidemill.publish import Manifest
 
@@ -95,14 +97,27 @@ def _sealed(build: Build, periods: Iterable[str]) -> frozenset[str]:
     return frozenset(value for value in periods if pruned and value != EMPTY and is_sealed(value, pruned, zone))
 
 
-def records(connection: DuckDBPyConnection, now: Snapshot, before: Manifest) -> dict[str, dict[str, dict[str, str]]]:
-    """For each record kind and UTC day: what its files are, and the digest of its sorted (load_id, rows)."""
-    return {table: _digests(connection, now.of(table), before.lake.get(table, {})) for table in lake.RECORD_TABLES}
+def records(
+    home: Home, connection: DuckDBPyConnection, now: Snapshot, before: Manifest
+) -> dict[str, dict[str, dict[str, str]]]:
+    """For each record kind and UTC day: what its files are, and the digest of its sorted (load_id, rows).
+
+    Raises:
+        DamagedError: of a day that changed the ledger does not know a load.
+    """
+    loads: set[str] = set()
+    found = {
+        table: _digests(connection, now.of(table), before.lake.get(table, {}), loads) for table in lake.RECORD_TABLES
+    }
+    if unknown := relations.unknown_loads(connection, now.paths("loads"), loads):
+        raise DamagedError([lake.unknown_load(home, load_id) for load_id in unknown])
+    return found
 
 
 def _digests(
-    connection: DuckDBPyConnection, files: Sequence[DataFile], before: Mapping[str, dict[str, str]]
+    connection: DuckDBPyConnection, files: Sequence[DataFile], before: Mapping[str, dict[str, str]], loads: set[str]
 ) -> dict[str, dict[str, str]]:
+    """Of each day; those of days that changed are added to `loads`."""
     days: dict[str, list[DataFile]] = {}
     for file in files:
         days.setdefault(file.day, []).append(file)
@@ -110,7 +125,12 @@ def _digests(
     for day, those in sorted(days.items()):
         names = digest([file.path.rpartition("/lake/")[2] for file in those])
         same = day in before and before[day]["files"] == names
-        found[day] = {"files": names, "records": before[day]["records"] if same else digest(_loads(connection, those))}
+        if same:
+            found[day] = {"files": names, "records": before[day]["records"]}
+        else:
+            held = _loads(connection, those)
+            loads.update(load_id for load_id, _ in held)
+            found[day] = {"files": names, "records": digest(held)}
     return found
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from tidemill import catalog, own, show
+from tidemill import catalog, integrity, own, show
 from tidemill.catalog import WINDOW_KEY
 from tidemill.engines import breaches, cuts, export, relations, schema
 from tidemill.engines import duckdb as engine
@@ -91,7 +91,9 @@ def evaluate(build: Build) -> list[str]:
     """
     before = build.before
     ever = sorted((before.folder / own.THRESHOLD_BREACHES.name).glob("*.parquet")) if before.breaches else []
-    breaches.begin(build.connection, ever, [before.breaches] if before.breaches else [])
+    lasting = [before.breaches] if before.breaches else []
+    integrity.examine([str(path) for path in (*ever, *lasting)], build.trusted)
+    breaches.begin(build.connection, ever, lasting)
     evaluated, faults = [], []
     for threshold in _due(build):
         try:

@@ -8,7 +8,7 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from tidemill import delta, lake
+from tidemill import delta, lake, seals, workplace
 from tidemill.engines import catalogs
 from tidemill.engines.snapshot import CATALOG
 from tidemill.errors import LockTimeoutError
@@ -27,6 +27,17 @@ GRACE_SECONDS: Final = 3_600.0
 """How long a file stays after it left the lake, for builds and readers that have just begun."""
 
 
+def now_and_then(home: Home) -> None:
+    """Remove what is due, if nobody did within the hour: so what crashed runs left goes without being asked for."""
+    try:
+        looked = (home.lake / LEFT).stat().st_mtime
+    except FileNotFoundError:
+        looked = 0.0
+    if home.lake.is_dir() and not 0 <= time.time() - looked < GRACE_SECONDS:
+        with suppress(OSError):  # a full disk: what was asked for is done
+            vacuum(home)
+
+
 def vacuum(home: Home, *, grace: float = GRACE_SECONDS, dry_run: bool = False) -> Mapping[str, int]:
     """Remove the files that left the lake so many seconds ago and that no kept snapshot names; how many of each table.
 
@@ -43,9 +54,18 @@ def vacuum(home: Home, *, grace: float = GRACE_SECONDS, dry_run: bool = False) -
             lake.replace(home.lake / LEFT, json.dumps({str(path): since for path, since in stay.items()}))
             for path in due:
                 _remove(path)
+            _sweep_logs(home)
             return _count(home, due)
     except LockTimeoutError:
         return {}
+
+
+def _sweep_logs(home: Home) -> None:
+    """Remove what a killed commit left half written in a log a day ago; Delta never reads it."""
+    for table in lake.TABLES:
+        for path in (home.lake / table / seals.LOG).glob("*#*"):
+            if workplace.is_old(path):
+                workplace.remove(path)
 
 
 def _left(home: Home, now: Snapshot) -> dict[Path, float]:

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
     from tidemill.build import Build
     from tidemill.checks import Check
+    from tidemill.errors import Fault
     from tidemill.scope import Scope
 
+FILES: Final = "files"
+"""The check that no stored file was cut, changed or deleted."""
 HISTOGRAM: Final = "latency_histogram"
 """The table whose percentiles are estimates."""
 SAMPLE_CHARACTERS: Final = 300
@@ -84,6 +87,14 @@ def approve(build: Build, *, despite: Iterable[str] = (), say: Callable[[str], N
             f"{what}; nothing is published, the snapshot before stays (to publish all the same: {options})"
         )
     return waived
+
+
+def of_files(faults: Sequence[Fault]) -> list[Outcome]:
+    """What reading every stored file found, as the check FILES: a row for each that is damaged, or one."""
+    whole = Outcome(FILES, Severity.FAIL, Result.OK, 0)
+    failed = replace(whole, result=Result.FAILED, rows=1)
+    damaged = [replace(failed, sample=str(one.path), why=f"{one.what}; {one.advice}") for one in faults]
+    return damaged or [whole]
 
 
 def outcomes(looked_at: Scope) -> list[Outcome]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
 
-from tidemill import clock, lake
+from tidemill import clock, integrity, lake
 from tidemill.engines import calendar, relations
 from tidemill.errors import UsageError
 from tidemill.records import END_OF_TIME, FIRST_INSTANT
@@ -91,6 +91,7 @@ def end(connection: DuckDBPyConnection, records: Snapshot, as_of: Moment | None)
         UsageError: it is none, or outside of the years that records may be of.
     """
     if as_of == LATEST:
+        integrity.glance(stamp for table in lake.RECORD_TABLES for stamp in integrity.stamps(records.of(table)))
         as_of = relations.newest(connection, {table: records.paths(table) for table in lake.RECORD_TABLES})
     return moment(connection, "as-of", as_of)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tidemill import lake
+from tidemill import integrity, lake
 from tidemill.engines import relations, settlement
 from tidemill.engines.checking import PARQUET
 from tidemill.engines.quoting import identifier, literal
@@ -27,7 +27,10 @@ def merge(connection: DuckDBPyConnection, table: str, files: Sequence[DataFile],
 
     Raises:
         LakeError: the files do not hold what the lake's log says.
+        DamagedError: one is not what was written; merged, nothing would tell it any more.
     """
+    integrity.glance(integrity.stamps(files))
+    integrity.examine([file.path for file in files], set())
     absent = frozenset.intersection(*(file.absent for file in files))
     columns = {name: kind for name, kind in lake.TABLES[table].items() if name not in absent}
     order = f" ORDER BY {BY_TABLE[table].day_of}, {BY_TABLE[table].names[0]}" if table in BY_TABLE else ""

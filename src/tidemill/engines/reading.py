@@ -19,6 +19,7 @@ from tidemill.errors import TidemillError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+DAMAGE: Final = "what is damaged is named by: tidemill check --deep"
 _MISTAKES: Final = (
     duckdb.ParserException,
     duckdb.BinderException,
@@ -89,7 +90,8 @@ def failures() -> Iterator[None]:
         if "maximum execution time" in str(error):
             what = "took longer than query.timeout_seconds allows; ask for less, or raise it in tidemill.toml"
             raise TidemillError(f"the query {what}") from error
-        raise TidemillError(f"the query failed: {_line(error)}") from error
+        hint = f" ({DAMAGE})" if ".parquet" in str(error) or isinstance(error, duckdb.IOException) else ""
+        raise TidemillError(f"the query failed: {_line(error)}{hint}") from error
 
 
 def _line(error: duckdb.Error) -> str:

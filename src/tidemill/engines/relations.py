@@ -193,6 +193,16 @@ def rows_by_load(connection: DuckDBPyConnection, paths: Sequence[str]) -> dict[s
     return dict(found)
 
 
+def unknown_loads(connection: DuckDBPyConnection, ledger: Sequence[str], load_ids: Iterable[str]) -> list[str]:
+    """Those of some loads that are not in the ledger."""
+    asked = sorted(load_ids)
+    if not asked:
+        return []
+    known = f"SELECT load_id FROM read_parquet({literals(ledger)})" if ledger else nothing({"load_id": "VARCHAR"})
+    rows = connection.execute(f"SELECT unnest($1::VARCHAR[]) AS load_id EXCEPT ({known}) ORDER BY ALL", [asked])
+    return [load_id for (load_id,) in rows.fetchall()]
+
+
 def newest(connection: DuckDBPyConnection, files: Mapping[str, Sequence[str]]) -> datetime | None:
     """The newest of events' and metrics' timestamp and jobs' observed_at; None in an empty lake."""
     instants = {"jobs": "observed_at", "events": "timestamp", "metrics": "timestamp"}

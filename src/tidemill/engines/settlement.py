@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tidemill import integrity
 from tidemill.delta import Addition, name_file, schema
 from tidemill.engines import inputs, releasing
 from tidemill.engines import settle as sql
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
+    from tidemill.delta import DataFile
     from tidemill.engines.load import Load
     from tidemill.lake import Snapshot
     from tidemill.records import Contract
@@ -95,7 +97,7 @@ def _settle_group(batch: _Batch, contract: Contract, day: str | None, paths: Seq
     if pruned := _refuse_pruned(batch, contract, rows):
         rows = f"SELECT * FROM ({rows}) WHERE NOT {pruned}"
     days = [day] if day else sql.days(connection, rows)
-    known = sql.stored(contract, batch.lake.of(contract.table, days), source)
+    known = sql.stored(contract, _whole(batch.lake.of(contract.table, days)), source)
     doubts = sql.repeated(connection, rows, known) or heads
     if day and loads[0].fast and not doubts and not pruned:
         return additions(connection, contract.table, dict.fromkeys(paths, day), absent)
@@ -148,8 +150,9 @@ def _settle_jobs(batch: _Batch) -> list[Addition]:
     if not paths:
         return []
     rows = sql.candidates(JOB, paths)
-    days = sql.births(connection, rows, batch.lake.paths(JOB.table))
-    known = sql.stored(JOB, batch.lake.of(JOB.table, days), batch.loads[0].source.name)
+    stored = _whole(batch.lake.of(JOB.table))
+    days = sql.births(connection, rows, [file.path for file in stored])
+    known = sql.stored(JOB, [file for file in stored if file.day in days], batch.loads[0].source.name)
     sql.settle_jobs(connection, rows, known, sql.before(JOB, batch.opening) if batch.opening else "false")
     connection.execute(
         "INSERT INTO dropped SELECT load_id, verdict, count(*) FROM settled WHERE verdict = 'duplicate' GROUP BY ALL"
@@ -162,6 +165,12 @@ def _settle_jobs(batch: _Batch) -> list[Addition]:
     kept = ", ".join(name for name in JOB.stored if name not in absent)
     accepted = f"SELECT {kept}, day FROM settled WHERE verdict = 'accepted'"
     return additions(connection, JOB.table, sql.write_days(connection, accepted, batch.folder / JOB.table), absent)
+
+
+def _whole(files: Sequence[DataFile]) -> Sequence[DataFile]:
+    """Files of the lake in which known records are looked up: one that is not whole would let them in twice."""
+    integrity.glance(integrity.stamps(files))
+    return files
 
 
 def _absent(loads: Sequence[Load], contract: Contract) -> frozenset[str]:
@@ -181,7 +190,7 @@ def additions(
             Addition(
                 table=table,
                 staged=path,
-                path=name_file(day),
+                path=name_file(integrity.digest(path), day),
                 size=Path(path).stat().st_size,
                 rows=count,
                 day=day,

@@ -5,11 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from tidemill import build, catalog, compact, describe, ingest, plan, prune, publish, quarantine, settings, thresholds
+from tidemill import (
+    build,
+    catalog,
+    compact,
+    describe,
+    ingest,
+    inspection,
+    integrity,
+    plan,
+    prune,
+    publish,
+    quarantine,
+    settings,
+    thresholds,
+    upgrade,
+)
 from tidemill import show as windowed
 from tidemill.engines import cuts, export, reading
 from tidemill.engines.quoting import identifier
-from tidemill.errors import UsageError
+from tidemill.errors import TidemillError, UsageError
 from tidemill.home import Home
 from tidemill.sources import asked
 from tidemill.windows import Asked
@@ -25,7 +40,9 @@ if TYPE_CHECKING:
     from tidemill.build import Built
     from tidemill.compact import Compacted
     from tidemill.describe import Description
+    from tidemill.errors import Fault
     from tidemill.ingest import Report
+    from tidemill.manifests import Manifest
     from tidemill.plan import TableStatus
     from tidemill.prune import Pruned
     from tidemill.settings import Settings
@@ -105,6 +122,23 @@ class Tidemill:
         """What every check finds in what the newest build published, or in all that is published."""
         return plan.check(self.home, self.settings, deep=deep)
 
+    def damage(self, *, progress: Progress | None = None) -> list[Fault]:
+        """What was cut, changed or deleted behind our back: every stored byte of the lake and the snapshots is read."""
+        return inspection.inspect(self.home, progress)
+
+    def upgrade(self, *, say: Callable[[str], None] | None = None) -> None:
+        """Migrate a home of an older version to this one; after a kill it is begun again, and finished.
+
+        Raises:
+            DamagedError: a file of the lake is not what was written.
+        """
+        upgrade.upgrade(self.home, self.settings, say=say)
+
+    def moved(self) -> list[str]:
+        """That the home was published under another path, as a line; none if it was not."""
+        newest = publish.current(self.home)
+        return [str(_elsewhere(self.home, newest))] if newest.id and publish.is_elsewhere(self.home, newest) else []
+
     def path(self, table: str) -> Path:
         """The folder of a table's files in the newest snapshot."""
         folder = self.snapshot() / catalog.known(table)
@@ -114,10 +148,13 @@ class Tidemill:
 
     def snapshot(self) -> Path:
         """The folder of the newest snapshot; what is in it never changes."""
-        folder = publish.current(self.home).folder
-        if folder == Path():
+        return self._newest().folder
+
+    def _newest(self) -> Manifest:
+        newest = publish.current(self.home)
+        if not newest.id:
             raise UsageError(f"nothing is published in {self.home.path} yet; run: tidemill build")
-        return folder
+        return newest
 
     def table(self, name: str) -> pl.LazyFrame:
         """A table as a Polars LazyFrame over its published Parquet."""
@@ -170,17 +207,27 @@ class Tidemill:
         """A query over the published tables and the lake, read-only, as a DuckDB relation.
 
         It runs when its rows are asked for; what takes longer than `query.timeout_seconds` is then ended.
+
+        Raises:
+            UsageError: it is no SELECT, or has a mistake.
+            DamagedError: a file of the snapshot is not what was published.
+            TidemillError: the home is elsewhere since it was published.
         """
-        folder = self.snapshot()
-        if self._connection is None or self._connection[0] != folder:
+        newest = self._newest()
+        if self._connection is None or self._connection[0] != newest.folder:
+            if publish.is_elsewhere(self.home, newest):
+                raise _elsewhere(self.home, newest)
+            integrity.glance(newest.files)
+            called = Home(Path(newest.home))  # by the name that the catalog calls its files
             config = settings.of_reader(self.home)
-            connection = reading.connect(
-                folder,
-                seconds=config.query.timeout_seconds,
-                memory_limit=config.memory_limit,
-                threads=config.threads,
-            )
-            self._connection = (folder, connection)
+            with reading.failures():
+                connection = reading.connect(
+                    called.tables / "snapshots" / newest.folder.name,
+                    seconds=config.query.timeout_seconds,
+                    memory_limit=config.memory_limit,
+                    threads=config.threads,
+                )
+            self._connection = (newest.folder, connection)
         return reading.select(self._connection[1], query)
 
     def tables(self) -> list[str]:
@@ -231,3 +278,9 @@ class Tidemill:
     def breaches(self) -> list[str]:
         """The breaches of thresholds that are open in the newest snapshot, a line each; of many the worst."""
         return thresholds.standing(publish.current(self.home))
+
+
+def _elsewhere(home: Home, newest: Manifest) -> TidemillError:
+    return TidemillError(
+        f"{home.path} was published as {newest.home}, and its catalog names the files there; run: tidemill build"
+    )

@@ -1,0 +1,50 @@
+"""Reading stored records for nothing but to see that they are there: a file to its end, and the ledger's sums."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import duckdb
+
+from tidemill.engines import relations
+from tidemill.engines.quoting import literal
+from tidemill.records import CONTRACTS, LOADS
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from tidemill.lake import Snapshot
+
+TOLD: Final = 100
+"""How many loads are told one by one."""
+
+
+def unreadable(connection: DuckDBPyConnection, path: str, rows: int | None = None) -> str:
+    """Why a Parquet file cannot be read to its end, or has not as many rows as are known; empty if it is whole.
+
+    All its pages are unpacked: a changed byte that still unpacks is not found.
+    """
+    file = f"read_parquet({literal(path)}, hive_partitioning=false)"
+    try:
+        found = connection.execute(f"SELECT count(*), max(hash(COLUMNS(*))) FROM {file}").fetchall()[0][0]
+    except duckdb.Error as error:
+        return f"cannot be read ({str(error).splitlines()[0]})"
+    return "" if rows is None or found == rows else f"has {found:,} rows instead of {rows:,}"
+
+
+def unbalanced(connection: DuckDBPyConnection, records: Snapshot) -> list[tuple[str, int | None, int]]:
+    """The loads of which the lake does not hold what the ledger says: load_id, accepted (None of none), rows.
+
+    Of a lake that was pruned it may hold less.
+    """
+    stored = " UNION ALL ".join(
+        f"SELECT load_id FROM ({relations.stored({'load_id': 'VARCHAR'}, records.of(contract.table))})"
+        for contract in CONTRACTS.values()
+    )
+    ledger = relations.stored({name: LOADS[name] for name in ("load_id", "accepted")}, records.of("loads"))
+    less = "false" if records.pruned else "coalesce(held, 0) < accepted"
+    return connection.execute(
+        f"SELECT load_id, accepted, coalesce(held, 0) FROM ({ledger}) "
+        f"FULL JOIN (SELECT load_id, count(*) AS held FROM ({stored}) GROUP BY ALL) USING (load_id) "
+        f"WHERE held > coalesce(accepted, 0) OR {less} ORDER BY load_id LIMIT {TOLD}"
+    ).fetchall()

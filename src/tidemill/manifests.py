@@ -1,0 +1,111 @@
+"""The manifest of a snapshot: what it holds, what that was made of, and what each of its files is.
+
+It ends in the digest of all that stands before, so that it vouches for itself and for every file of the snapshot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from tidemill import integrity, versions
+from tidemill.errors import DamagedError, Fault
+from tidemill.integrity import Stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MANIFEST: Final = versions.MANIFEST
+_DIGEST: Final = ', "digest": "'
+_END: Final = '"}'
+
+
+@dataclass(frozen=True)
+class TableState:
+    """What is published of one table: each partition's fingerprint and history, and the file of each period."""
+
+    partitions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What one snapshot holds, and what it was made of; `thresholds` are the definitions that were evaluated last.
+
+    `stamps` has the bytes and the time of each of its files, and the digest of one whose name does not tell it.
+    """
+
+    folder: Path = Path()
+    format: int = 0
+    id: str = ""
+    home: str = ""
+    published_at: str = ""
+    timezone: str = "UTC"
+    lake_digest: str = ""
+    despite: list[str] = field(default_factory=list)
+    lake: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
+    tables: dict[str, TableState] = field(default_factory=dict)
+    thresholds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    open_breaches: str = ""
+    checks: str = ""
+    lake_id: str = ""
+    pruned: str = ""
+    stamps: dict[str, list[Any]] = field(default_factory=dict)
+
+    @property
+    def breaches(self) -> Path | None:
+        """The file of the breaches that were open when it was published; none of an older version's snapshot."""
+        return self.folder / self.open_breaches if self.open_breaches else None
+
+    @property
+    def files(self) -> list[Stamp]:
+        """What each of its files is; none of an older version's snapshot."""
+        return [Stamp(str(self.folder / name), *stamp) for name, stamp in self.stamps.items()]
+
+
+def digest(value: object) -> str:
+    """SHA-256 of a value's JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def stamped(folder: Path) -> dict[str, list[Any]]:
+    """The stamps of all files of a snapshot that is about to be published."""
+    found = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        made = integrity.stamp(path, "" if integrity.promised(path.name) else integrity.digest(path))
+        found[str(path.relative_to(folder))] = [made.size, made.modified, *([made.digest] if made.digest else [])]
+    return found
+
+
+def write(folder: Path, values: Mapping[str, object]) -> None:
+    """Write the manifest of a snapshot, last of all."""
+    text = json.dumps(values).removesuffix("}")
+    (folder / MANIFEST).write_text(f"{text}{_DIGEST}{_of(text)}{_END}")
+
+
+def read(folder: Path) -> Manifest:
+    """The manifest of a snapshot.
+
+    Raises:
+        DamagedError: it is missing, or not what was written.
+    """
+    file = folder / MANIFEST
+    try:
+        text = file.read_text()
+        values = json.loads(text)
+        claimed = values.pop("digest", "")
+        if (claimed or values.get("format")) and _of(text.removesuffix(f"{_DIGEST}{claimed}{_END}")) != claimed:
+            raise DamagedError([Fault(file, "was changed: it is not what its own digest says")])
+        tables = {name: TableState(**state) for name, state in values.pop("tables").items()}
+        return Manifest(folder=folder, tables=tables, **values)
+    except OSError as error:
+        raise DamagedError([Fault(file, f"cannot be read ({error.strerror})")]) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedError([Fault(file, "was cut or changed: it is no manifest")]) from error
+
+
+def _of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,110 @@
+"""Migrating a home of an older version to this one; every step may be killed, and done again.
+
+From version 0: each file of the lake gets the name that tells its content (a hard link, and a commit that puts it in
+the place of the old name, so that nothing becomes stale), the logs are sealed, and the tables are published again.
+The version is written last.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidemill import build, delta, integrity, lake, publish, seals, versions, workplace
+from tidemill.delta import Addition
+from tidemill.engines import auditing
+from tidemill.engines import duckdb as engine
+from tidemill.errors import DamagedError, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tidemill.delta import DataFile
+    from tidemill.home import Home
+    from tidemill.settings import Settings
+
+
+def upgrade(home: Home, settings: Settings, *, say: Callable[[str], None] | None = None) -> None:
+    """Migrate a home to this version, and seal what has lost its seals; `say` is called with a line for each step.
+
+    Raises:
+        DamagedError: a file of the lake cannot be read, or is not what was written; nothing is changed for it.
+    """
+    tell = say or (lambda _: None)
+    done = home.lake.is_dir() and _upgrade_lake(home, tell)
+    if publish.current(home).id and publish.current(home).format < versions.FORMAT:
+        with build.begin(home, settings) as going:
+            build.finish(going)
+        tell("the tables are published again")
+        done = True
+    tell(f"{home.path} is of format version {versions.FORMAT}" + ("" if done else " already"))
+
+
+def _upgrade_lake(home: Home, tell: Callable[[str], None]) -> bool:
+    """Migrate the lake, while nobody else writes or builds; False if there is nothing to do."""
+    with home.lock("tables"), home.lock("lake"), workplace.held(home):
+        older = versions.of_lake(home.lake) < versions.FORMAT
+        unsealed = [table for table in lake.TABLES if older or not seals.beside(home.lake / table).exists()]
+        if not unsealed:
+            return False
+        if not older:
+            _seal(home, unsealed)
+        lake.prepare(home)
+        if older:
+            tell(f"{_name_by_content(home):,} files of the lake are named by their content")
+            _seal(home, unsealed)
+            known = publish.current(home).lake_id
+            lake.replace(home.lake / versions.FILE, versions.new(known))
+        tell(f"the logs are sealed: {', '.join(unsealed)}")
+        return True
+
+
+def _seal(home: Home, tables: Sequence[str]) -> None:
+    for table in tables:
+        seals.beside(home.lake / table).unlink(missing_ok=True)
+        seals.renew(home.lake / table)
+
+
+def _name_by_content(home: Home) -> int:
+    """Give each file of the lake the name that tells its content; how many have got one."""
+    old = {
+        table: [file for file in files if not integrity.promised(file.path)]
+        for table, files in lake.snapshot(home).files.items()
+    }
+    files = [file for those in old.values() for file in those]
+    integrity.glance(integrity.stamps(files))
+    with engine.connect(timezone=None) as connection:
+        read = ((Path(file.path), auditing.unreadable(connection, file.path, file.rows)) for file in files)
+        faults = [Fault(path, why) for path, why in read if why]
+    if faults:
+        raise DamagedError(faults)
+    for table, those in old.items():
+        if those:
+            _rename(home, table, those)
+    return len(files)
+
+
+def _rename(home: Home, table: str, files: Sequence[DataFile]) -> None:
+    folder = workplace.of(home) / uuid.uuid4().hex
+    folder.mkdir()
+    additions = []
+    for number, file in enumerate(files):
+        staged = folder / f"{number}.parquet"
+        staged.hardlink_to(file.path)
+        additions.append(
+            Addition(
+                table=table,
+                staged=str(staged),
+                path=delta.name_file(integrity.digest(staged), file.day),
+                size=staged.stat().st_size,
+                rows=file.rows,
+                day=file.day,
+                first_load=file.first_load,
+                last_load=file.last_load,
+                absent=sorted(file.absent),
+            )
+        )
+    lake.commit(home, [f"upgrade-{uuid.uuid4().hex}"], additions, instead_of=files)
+    shutil.rmtree(folder, ignore_errors=True)
