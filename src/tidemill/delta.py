@@ -32,6 +32,8 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
 
 STATISTICS: Final = "delta.dataSkippingStatsColumns"
 NULLS: Final = "null_count."
+UNNAMED: Final = "#"
+"""Stands in the name of an entry of the log that is being written, and in no other."""
 """How the log's statistics begin that say how many rows have no value."""
 
 
@@ -78,6 +80,24 @@ def create(folder: Path, table: str) -> None:
 
 def _statistics_of(table: str) -> str:
     """The columns of which the log may tell something: all, since any may be left out of a file."""
+def is_missing(folder: Path, table: str) -> bool:
+    """Whether a table is not there, or no more of it than who was killed while making it leaves: a log without entries.
+
+    One with data and no log is damaged; it is not made anew.
+    """
+    log = folder / "_delta_log"
+    return not log.is_dir() or not (os.listdir(log) or on_disk(folder, table))  # noqa: PTH208 - names are enough
+
+
+def sweep(folder: Path) -> None:
+    """Remove entries of the log that who was killed was about to name; call it under the lake's lock."""
+    log = folder / "_delta_log"
+    names = os.listdir(log) if log.is_dir() else []  # noqa: PTH208
+    for name in names:
+        if UNNAMED in name:
+            (log / name).unlink()
+
+
     return ",".join(TABLES[table])
 
 

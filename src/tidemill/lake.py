@@ -55,7 +55,8 @@ def prepare(home: Home) -> None:
     """Create what is missing of the lake, and finish what a killed process left; call it under the lock."""
     home.make(home.staging)
     for table in TABLES:
-        if not (home.lake / table / "_delta_log").is_dir():
+        delta.sweep(home.lake / table)
+        if delta.is_missing(home.lake / table, table):
             delta.create(home.lake / table, table)
     for unfinished in home.lake.glob("journal-*.tmp"):
         unfinished.unlink()
@@ -67,10 +68,14 @@ def prepare(home: Home) -> None:
 
 def _sweep(staging: Path) -> None:
     """Remove what crashed runs left in the staging folder a day ago."""
-    for folder in staging.iterdir():
+    for path in staging.iterdir():
         with suppress(FileNotFoundError):  # its owner may be removing it
-            if time.time() - folder.stat().st_mtime > ORPHAN_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
+            if time.time() - path.stat().st_mtime <= ORPHAN_SECONDS:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
 
 
 def current(home: Home) -> Snapshot:

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from tests.homes import AS_OF, built, event, feed, few_tables, home, job, published
+from tidemill import Tidemill, delta, lake, publish, quarantine, vacuum
+from tidemill.compact import compact
+from tidemill.errors import LakeError
+
+__all__ = ["few_tables"]
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FEW: Final = ("activity_daily",)
+AT: Final = "2026-02-10T10:00:00Z"
+DAY: Final = 86_400.0
+
+
+class DiedError(BaseException):
+    """Nothing that is meant for errors catches it."""
+
+
+def interrupted(*_arguments: Any, **_options: Any) -> None:
+    """What stands in the place of a step before which the process dies."""
+    raise DiedError
+
+
+def test_a_table_of_the_lake_that_was_being_made_is_made(tmp_path: Path) -> None:
+    """Who dies between making its log and naming the first entry leaves a table that cannot be opened."""
+    mill = home(tmp_path)
+    log = mill.home.lake / "jobs" / "_delta_log"
+    log.mkdir(parents=True)
+    (log / "00000000000000000000.json#1").write_text("{")
+    feed(mill, job("j", AT))
+    built(mill, "activity_daily")
+    assert mill.sql("SELECT count(*) FROM lake.jobs").fetchall() == [(1,)]
+    assert [path.name for path in log.iterdir() if "#" in path.name] == []
+
+
+def test_a_table_that_lost_its_log_is_not_made_anew(tmp_path: Path) -> None:
+    """Its records would be gone without a word."""
+    mill = home(tmp_path, job("j", AT))
+    for entry in (mill.home.lake / "jobs" / "_delta_log").iterdir():
+        entry.unlink()
+    with pytest.raises(LakeError, match="lake/jobs cannot be read"):
+        mill.build()
+
+
+def test_entries_of_a_log_that_never_got_their_name_are_removed(tmp_path: Path) -> None:
+    """By whoever takes the lake's lock next."""
+    mill = home(tmp_path, event("a", AT))
+    stray = mill.home.lake / "events" / "_delta_log" / "00000000000000000002.json#1"
+    stray.write_text("{")
+    feed(mill, event("b", AT))
+    assert not stray.exists()
+
+
+def test_files_in_the_staging_folder_go_after_a_day(tmp_path: Path) -> None:
+    """Not only folders: what a home remembers of files is written there, and DuckDB's own files are."""
+    mill = home(tmp_path, event("a", AT))
+    young, old = mill.home.staging / "young", mill.home.staging / "old"
+    for path in (young, old):
+        path.write_text("")
+    os.utime(old, (time.time() - 2 * DAY,) * 2)
+    lake.current(mill.home)
+    assert young.exists()
+    assert not old.exists()
