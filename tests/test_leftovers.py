@@ -71,3 +71,42 @@ def test_files_in_the_staging_folder_go_after_a_day(tmp_path: Path) -> None:
     lake.current(mill.home)
     assert young.exists()
     assert not old.exists()
+
+
+def waiting(mill: Tidemill) -> int:
+    """How many records wait for their job."""
+    found = mill.quarantine(counted=True)
+    return int(found.filter(found["reason"] == quarantine.UNKNOWN_JOB)["records"].sum())
+
+
+@pytest.fixture
+def unfed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tidemill:
+    """A home in which an observation waits for a job that came with an ingest which died before it fed it again."""
+    mill = home(tmp_path)
+    early = tmp_path / "early.jsonl"
+    early.write_text('{"record": "job", "job_id": "j", "status": "running"}\n')
+    mill.ingest(early)
+    assert waiting(mill) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(quarantine, "retry_unknown_jobs", interrupted)
+        with pytest.raises(DiedError):
+            feed(mill, job("j", AT))
+    assert waiting(mill) == 1
+    return mill
+
+
+def test_what_waits_for_a_job_is_fed_again_by_the_next_ingest(unfed: Tidemill) -> None:
+    """Though that has nothing new: the one that brought the job died before it came to it."""
+    (file,) = (unfed.home.path / "raw").iterdir()
+    unfed.ingest(file)
+    assert waiting(unfed) == 0
+    built(unfed, "activity_daily")
+    assert unfed.sql("SELECT count(*) FROM lake.jobs").fetchall() == [(2,)]
+
+
+def test_once_it_was_fed_nothing_is_due(unfed: Tidemill, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ingest with nothing new does not look into the quarantine."""
+    (file,) = (unfed.home.path / "raw").iterdir()
+    unfed.ingest(file)
+    monkeypatch.setattr(quarantine, "retry_unknown_jobs", interrupted)
+    assert unfed.ingest(file)[0].unchanged == 1

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from tidemill import formats, lake
+from tidemill import formats, lake, waiting
 from tidemill.engines import bundle, checking, contract, relations, staging
 from tidemill.engines.duckdb import connect
 from tidemill.engines.load import identity, of_portion
 from tidemill.engines.settlement import carriers, settle
 from tidemill.errors import TidemillError, UsageError
 from tidemill.memory import Memory
+from tidemill.records import JOB
 from tidemill.sealed import opening
 from tidemill.settings import Source, expanded
 from tidemill.sources import files
@@ -69,7 +70,7 @@ def ingest(
     """
     run = _Run(home, settings, reread=reread, progress=progress)
     reports = [run.ingest(source) for source in found]
-    if sum(report.total("accepted") for report in reports):
+    if waiting.due(home) is not None or any(report.total("accepted") for report in reports):
         from tidemill.quarantine import retry_unknown_jobs
 
         reports += retry_unknown_jobs(home, settings)
@@ -276,6 +277,8 @@ def commit(
                 return []
             additions, ledger = settle(connection, now, fresh, settled, opening(now.pruned, timezone))
             if additions:
+                if fresh[0].kind != "retry" and any(addition.table == JOB.table for addition in additions):
+                    waiting.begin(home)
                 journaled = staged.pop_all()  # whatever happens now: what the journal names must stay until it is done
                 lake.commit(home, [str(row["load_id"]) for row in ledger], additions)
                 journaled.close()

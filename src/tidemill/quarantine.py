@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tidemill import formats, lake
+from tidemill import formats, lake, waiting
 from tidemill.engines import export, relations, retrying, staging
 from tidemill.engines.duckdb import connect
 from tidemill.engines.load import Load, identity
@@ -31,7 +31,11 @@ UNKNOWN_JOB: Final = "unknown job"
 
 def retry_unknown_jobs(home: Home, settings: Settings) -> list[Report]:
     """Feed again the observations whose job was not known when they came, whatever their source."""
-    return retry(home, settings, reason=UNKNOWN_JOB)
+    due = waiting.due(home)
+    reports = retry(home, settings, reason=UNKNOWN_JOB)
+    if not any(report.failures for report in reports):
+        waiting.end(home, due)
+    return reports
 
 
 def listed(home: Home, *, whole: bool) -> pa.Table:
