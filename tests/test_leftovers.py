@@ -110,3 +110,55 @@ def test_once_it_was_fed_nothing_is_due(unfed: Tidemill, monkeypatch: pytest.Mon
     unfed.ingest(file)
     monkeypatch.setattr(quarantine, "retry_unknown_jobs", interrupted)
     assert unfed.ingest(file)[0].unchanged == 1
+
+
+def test_a_snapshot_that_was_made_and_not_published_is_removed(tmp_path: Path) -> None:
+    """Whoever dies before the swap leaves it whole, beside the folder of the build that names it."""
+    mill = home(tmp_path, event("a", AT))
+    built(mill, as_of=AS_OF)
+    shown, folder = published(mill), mill.snapshot()
+    shutil.copytree(folder, folder.with_name("99990101T000000000000-00000000"))
+    left = mill.home.tables / f"{publish.UNFINISHED}0"
+    left.mkdir()
+    (left / publish.SNAPSHOT).write_text("99990101T000000000000-00000000")
+    assert built(mill, as_of=AS_OF) == {}
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    assert not left.exists()
+    assert published(mill) == shown
+
+
+def test_a_published_snapshot_stays_though_its_build_died_after_the_swap(tmp_path: Path) -> None:
+    """The folder of that build names it, too."""
+    mill = home(tmp_path, event("a", AT))
+    built(mill, as_of=AS_OF)
+    left = mill.home.tables / f"{publish.UNFINISHED}0"
+    left.mkdir()
+    (left / publish.SNAPSHOT).write_text(mill.snapshot().name)
+    shown = published(mill)
+    assert built(mill, as_of=AS_OF) == {}
+    assert published(mill) == shown
+
+
+def test_a_publish_that_fails_leaves_no_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes room on a disk that may be full."""
+    mill = home(tmp_path, event("a", AT))
+    with monkeypatch.context() as patch:
+        patch.setattr(publish, "_swap", interrupted)
+        with pytest.raises(DiedError):
+            built(mill, as_of=AS_OF)
+    assert list((mill.home.tables / "snapshots").iterdir()) == []
+
+
+def test_a_snapshot_whose_removal_was_interrupted_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its manifest goes first, so it does not look whole."""
+    mill = home(tmp_path, event("a", AT), settings="[snapshots]\nkeep = 1\n")
+    for minutes in (0, 1):
+        built(mill, as_of=AS_OF.replace("12:00:00", f"12:{minutes:02}:00"), full=True)
+    old = min((mill.home.tables / "snapshots").iterdir())
+    monkeypatch.setattr(publish, "KEEP_SECONDS", -1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *_arguments, **_options: None)
+        built(mill, as_of=AS_OF.replace("12:00:00", "12:02:00"), full=True)
+    assert old.exists()
+    built(mill, as_of=AS_OF)
+    assert not old.exists()

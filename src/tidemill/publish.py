@@ -13,6 +13,7 @@ import json
 import shutil
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 MANIFEST: Final = "manifest.json"
 UNFINISHED: Final = "building-"
 """How the name of a build's own folder begins."""
+SNAPSHOT: Final = "snapshot"
+"""The file in a build's own folder that names the snapshot which it is about to publish."""
 KEEP_SECONDS: Final = 3_600.0
 """How long a snapshot stays after the next one came, however many are kept."""
 
@@ -93,7 +96,20 @@ def publish(build: Build, *, despite: Sequence[str] = ()) -> str:
     _record(build, despite)
     now = datetime.now(UTC)
     name = f"{now:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}"
-    folder = _snapshots(home) / name
+    (build.folder / SNAPSHOT).write_text(name)
+    try:
+        folder = _snapshots(home) / name
+        _fill(build, folder, now, despite)
+        _swap(home, folder)
+    except BaseException:
+        _withdraw(home, name)
+        raise
+    _prune(home, build.settings.snapshots.keep)
+    return name
+
+
+def _fill(build: Build, folder: Path, now: datetime, despite: Sequence[str]) -> None:
+    """Make a snapshot, of which the manifest comes last: a folder without one is not whole."""
     folder.mkdir(parents=True)
     for table, state in build.states.items():
         (folder / table).mkdir()
@@ -102,10 +118,7 @@ def publish(build: Build, *, despite: Sequence[str] = ()) -> str:
     snapshot.write_builds(build.connection, folder, build.states)
     open_breaches = breaches.write(build.connection, folder)
     snapshot.write_catalog(folder, build.lake)
-    _write_manifest(build, folder, name, now, despite, open_breaches=open_breaches)
-    _swap(home, folder)
-    _prune(home, build.settings.snapshots.keep)
-    return name
+    _write_manifest(build, folder, now, despite, open_breaches=open_breaches)
 
 
 def _snapshots(home: Home) -> Path:
@@ -120,11 +133,9 @@ def _record(build: Build, despite: Sequence[str]) -> None:
                 made["despite"] = ", ".join(despite) or None
 
 
-def _write_manifest(
-    build: Build, folder: Path, name: str, now: datetime, despite: Sequence[str], *, open_breaches: str
-) -> None:
+def _write_manifest(build: Build, folder: Path, now: datetime, despite: Sequence[str], *, open_breaches: str) -> None:
     values = {
-        "id": name,
+        "id": folder.name,
         "home": str(build.home.path),
         "published_at": now.isoformat(),
         "timezone": build.settings.timezone,
@@ -136,7 +147,9 @@ def _write_manifest(
         "open_breaches": open_breaches,
         "checks": build.checks,
     }
-    (folder / MANIFEST).write_text(json.dumps(values))
+    beside = folder / f"{MANIFEST}.part"
+    beside.write_text(json.dumps(values))
+    beside.rename(folder / MANIFEST)
 
 
 def _swap(home: Home, folder: Path) -> None:
@@ -154,7 +167,11 @@ def _name(home: Home, folder: Path) -> None:
 
 def mend(home: Home) -> None:
     """Finish the swap, and remove the leftovers, of a build that was killed; call it under the tables' lock."""
-    for folder in [*home.tables.glob(f"{UNFINISHED}*"), *_snapshots(home).glob("*")]:
+    for folder in home.tables.glob(f"{UNFINISHED}*"):
+        with suppress(FileNotFoundError):
+            _withdraw(home, (folder / SNAPSHOT).read_text())
+        shutil.rmtree(folder, ignore_errors=True)
+    for folder in _snapshots(home).glob("*"):
         if not (folder / MANIFEST).exists():
             shutil.rmtree(folder, ignore_errors=True)
     for pattern in ("current-*", "CURRENT-*"):
@@ -167,9 +184,21 @@ def mend(home: Home) -> None:
             _name(home, folder)
 
 
+def _withdraw(home: Home, name: str) -> None:
+    """Remove a snapshot that a build made and did not come to publish."""
+    if name and (home.tables / "current").resolve().name != name:
+        _remove(_snapshots(home) / name)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a snapshot, the manifest first: what is left of it if this is interrupted is not taken for whole."""
+    (folder / MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _prune(home: Home, keep: int) -> None:
     """Remove snapshots beyond those to keep, but none that was the newest within the last hour."""
     newest_first = sorted(_snapshots(home).iterdir(), reverse=True)
     pairs = list(itertools.pairwise(newest_first))[keep - 1 :]
     for folder in [older for newer, older in pairs if time.time() - newer.stat().st_mtime > KEEP_SECONDS]:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
