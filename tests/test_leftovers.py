@@ -162,3 +162,21 @@ def test_a_snapshot_whose_removal_was_interrupted_is_removed(tmp_path: Path, mon
     assert old.exists()
     built(mill, as_of=AS_OF)
     assert not old.exists()
+
+
+def test_old_files_whose_removal_was_interrupted_are_still_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They do not stay for another hour: since when they are old is forgotten only when they are gone."""
+    mill = home(tmp_path, event("a", AT))
+    feed(mill, event("b", AT))
+    compact(mill.home, mill.settings)
+    named = {file.path for file in lake.current(mill.home).of("events")}
+    old = [path for path in delta.on_disk(mill.home.lake / "events", "events") if str(path) not in named]
+    assert old
+    moved = time.time() + 2 * vacuum.GRACE_SECONDS
+    monkeypatch.setattr(time, "time", lambda: moved)
+    with monkeypatch.context() as patch:
+        patch.setattr(vacuum, "_remove", interrupted)
+        with pytest.raises(DiedError):
+            compact(mill.home, mill.settings)
+    assert sum(one.removed for one in compact(mill.home, mill.settings)) > 0
+    assert not any(path.exists() for path in old)
