@@ -180,3 +180,19 @@ def test_old_files_whose_removal_was_interrupted_are_still_old(tmp_path: Path, m
             compact(mill.home, mill.settings)
     assert sum(one.removed for one in compact(mill.home, mill.settings)) > 0
     assert not any(path.exists() for path in old)
+
+
+def test_what_a_failed_commit_staged_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as no journal names it; once one does, the commit is finished by whoever comes next."""
+    mill = home(tmp_path, event("a", AT))
+    with monkeypatch.context() as patch:
+        patch.setattr(lake, "replace", interrupted)
+        with pytest.raises(DiedError):
+            feed(mill, event("b", AT))
+    assert list(mill.home.staging.iterdir()) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(delta, "append", interrupted)
+        with pytest.raises(DiedError):
+            feed(mill, event("b", AT))
+    assert list(mill.home.staging.iterdir()) != []
+    assert len(lake.current(mill.home).of("events")) == 2

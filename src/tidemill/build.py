@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from tidemill import catalog, checks, lake, parallel, partitions, publish, stale, thresholds, verify, windows
+from tidemill import (
+    catalog,
+    checks,
+    lake,
+    parallel,
+    partitions,
+    publish,
+    stale,
+    storage,
+    thresholds,
+    verify,
+    windows,
+)
 from tidemill.clock import PERIODS
 from tidemill.engines import duckdb as engine
 from tidemill.engines import faults, relations
@@ -127,9 +139,10 @@ def begin(
     Raises:
         UsageError: `as_of` is no time, the home cannot be written, or a threshold is none.
         LockTimeoutError: another build holds the tables.
+        StorageError: the disk refuses, now or while the build goes on; nothing is published.
     """
     thresholds.check(home, settings)
-    with home.lock("tables"):
+    with storage.guarded(home.path), home.lock("tables"):
         publish.mend(home)
         folder = home.tables / f"{publish.UNFINISHED}{uuid.uuid4().hex}"
         home.make(folder)
@@ -192,6 +205,7 @@ def build_table(build: Build, name: str, *, begin: Callable[[], None] | None = N
 
     Raises:
         TableError: its select, or what it reads, cannot be used; the message names table, file and line.
+        StorageError: the disk refuses what is written; no other table will fare better.
     """
     table = catalog.table(name)
     if table.reads & {*build.failed, *build.waiting}:
@@ -200,6 +214,7 @@ def build_table(build: Build, name: str, *, begin: Callable[[], None] | None = N
     try:
         built = _build_stale(build, table, begin)
     except (duckdb.Error, UsageError) as error:
+        storage.check(error, build.folder)
         why = faults.located(table.file, error) if isinstance(error, duckdb.Error) else str(error)
         build.failed[name] = TableError(f"table {name} cannot be built: {why}")
         raise build.failed[name] from error

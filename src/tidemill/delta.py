@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from tidemill import storage
 from tidemill.errors import LakeError
 from tidemill.records import CONTRACTS, LOADS, QUARANTINE, RELEASED
 
@@ -31,9 +32,9 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
 """Every table of the lake with its columns, in the order in which a commit writes them."""
 
 STATISTICS: Final = "delta.dataSkippingStatsColumns"
-NULLS: Final = "null_count."
 UNNAMED: Final = "#"
 """Stands in the name of an entry of the log that is being written, and in no other."""
+NULLS: Final = "null_count."
 """How the log's statistics begin that say how many rows have no value."""
 
 
@@ -71,6 +72,7 @@ def create(folder: Path, table: str) -> None:
     """Make a table that is not there."""
     from deltalake import DeltaTable
 
+    folder.mkdir(exist_ok=True)  # where the disk refuses, we are told so; Delta only says that it could not
     partition = [DAY] if table in RECORD_TABLES else None
     configuration: dict[str, str | None] = {STATISTICS: _statistics_of(table)}
     DeltaTable.create(
@@ -78,8 +80,6 @@ def create(folder: Path, table: str) -> None:
     )
 
 
-def _statistics_of(table: str) -> str:
-    """The columns of which the log may tell something: all, since any may be left out of a file."""
 def is_missing(folder: Path, table: str) -> bool:
     """Whether a table is not there, or no more of it than who was killed while making it leaves: a log without entries.
 
@@ -98,6 +98,8 @@ def sweep(folder: Path) -> None:
             (log / name).unlink()
 
 
+def _statistics_of(table: str) -> str:
+    """The columns of which the log may tell something: all, since any may be left out of a file."""
     return ",".join(TABLES[table])
 
 
@@ -145,6 +147,7 @@ def _files(folder: Path, table: str, _name: str, _inode: int, _changed: int) -> 
     try:
         actions = pa.table(DeltaTable(folder).get_add_actions(flatten=True))
     except (DeltaError, OSError) as error:
+        storage.check(error, folder)
         raise LakeError(f"the lake's table {folder} cannot be read: {str(error).splitlines()[0]}") from error
     empty: list[Any] = [None] * actions.num_rows
     columns: dict[str, list[Any]] = {name: actions.column(name).to_pylist() for name in actions.column_names}

@@ -9,6 +9,8 @@
     ├── BuildError           some tables failed; the others are published
     ├── CheckError           a check found what must not be; nothing is published
     ├── LakeError            the lake cannot be read or written
+    ├── StorageError         the disk refuses: permissions, a limit
+    │   └── NoRoomError      it is full, or fails; safe to try again
     └── LockTimeoutError     somebody else holds the home; safe to try again
 
 `transient` says whether trying again may help; retrying is decided by it alone.
@@ -86,6 +88,16 @@ class CheckError(TidemillError):
 
 class LakeError(TidemillError):
     """The lake cannot be read or written."""
+
+
+class StorageError(TidemillError):
+    """The disk refuses what is to be written or read. What was begun is finished, or dropped, by the next run."""
+
+
+class NoRoomError(StorageError):
+    """The disk is full, or fails, which may pass."""
+
+    transient = True
 
 
 class LockTimeoutError(TidemillError):

@@ -20,6 +20,7 @@ from tidemill.delta import RECORD_TABLES, TABLES, Addition, DataFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from contextlib import ExitStack
     from pathlib import Path
 
     from tidemill.home import Home
@@ -92,10 +93,18 @@ def snapshot(home: Home) -> Snapshot:
     return Snapshot({table: delta.files(home.lake / table, table) for table in TABLES}, pruned_before(home))
 
 
-def commit(home: Home, ids: Sequence[str], additions: Sequence[Addition], instead_of: Sequence[DataFile] = ()) -> None:
+def commit(
+    home: Home,
+    ids: Sequence[str],
+    additions: Sequence[Addition],
+    instead_of: Sequence[DataFile] = (),
+    *,
+    staged: ExitStack,
+) -> None:
     """Append staged files to their tables as one commit that survives a crash; call it under the lock.
 
     `ids` are those of the loads, each an application transaction. Files that take the place of others change no data.
+    `staged` removes the staged files; whatever happens, it does not once a journal names them, until that is done.
     """
     journal = home.lake / f"journal-{time.time_ns()}.json"
     entry = {
@@ -103,8 +112,15 @@ def commit(home: Home, ids: Sequence[str], additions: Sequence[Addition], instea
         "additions": [asdict(addition) for addition in additions],
         "removals": [os.path.relpath(file.path, home.lake) for file in instead_of],
     }
-    replace(journal, json.dumps(entry))
-    _finish(home, journal)
+    journaled = staged.pop_all()
+    try:
+        replace(journal, json.dumps(entry))
+        _finish(home, journal)
+    except BaseException:
+        if not journal.exists():
+            staged.push(journaled)
+        raise
+    journaled.close()
 
 
 def replace(file: Path, text: str) -> None:
