@@ -17,7 +17,7 @@ export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint docs bench lock clean
+.PHONY: help demo test lint docs bench faults lock clean
 
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ docs: $(READY) | build ## write docs/tables.md from the tables' SQL files
 
 bench: $(READY) $(PEERS) | build ## measure speed and memory beside peers (ARGS="--only ingest --scale 1", or --help)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+faults: $(READY) | build ## kill every command at every change of the disk, and at random times (ARGS=--help)
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 lock: | build ## write every lock from its ranges (ARGS=--upgrade for the newest of everything)
 	@$(PYTHON) -m venv build/lock

@@ -23,6 +23,7 @@ from tidemill import (
     partitions,
     publish,
     stale,
+    storage,
     thresholds,
     vacuum,
     verify,
@@ -158,9 +159,10 @@ def begin(
     Raises:
         UsageError: `as_of` is no time, the home cannot be written, or a threshold is none.
         LockTimeoutError: another build holds the tables.
+        StorageError: the disk refuses, now or while the build goes on; nothing is published.
     """
     thresholds.check(home, settings)
-    with home.lock("tables"):
+    with storage.guarded(home.path), home.lock("tables"):
         publish.mend(home)
         folder = home.tables / f"{publish.UNFINISHED}{uuid.uuid4().hex}"
         home.make(folder)
@@ -225,6 +227,7 @@ def build_table(build: Build, name: str, *, begin: Callable[[], None] | None = N
 
     Raises:
         TableError: its select, or what it reads, cannot be used; the message names table, file and line.
+        StorageError: the disk refuses what is written; no other table will fare better.
     """
     table = catalog.table(name)
     if table.reads & {*build.failed, *build.waiting}:
@@ -235,6 +238,7 @@ def build_table(build: Build, name: str, *, begin: Callable[[], None] | None = N
     except duckdb.InterruptException:  # another table's end is the build's
         raise
     except (duckdb.Error, UsageError) as error:
+        storage.check(error, build.folder)
         why = faults.located(table.file, error) if isinstance(error, duckdb.Error) else str(error)
         build.failed[name] = TableError(f"table {name} cannot be built: {why}")
         raise build.failed[name] from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from tidemill import cli_upkeep
+from tidemill import cli_upkeep, storage
 from tidemill.cli_options import FormatOption, OutputOption, elsewhere, mill_of
 from tidemill.errors import TidemillError, redacted
 from tidemill.output import note
@@ -371,11 +371,11 @@ def _run(arguments: list[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, one line says it
         if context and context.params["debug"]:
             traceback.print_exception(error)
-        return _say_failure(error)
+        return _say_failure(error, context.params["home"] if context else Path.cwd())
     return 0
 
 
-def _say_failure(error: BaseException) -> int:
+def _say_failure(error: BaseException, home: Path) -> int:
     """Say in one line what went wrong; returns the exit code."""
     if isinstance(error, TidemillError):
         note(f"tidemill: {error}")
@@ -387,6 +387,9 @@ def _say_failure(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt) or str(error) == "Query interrupted":
         note("tidemill: interrupted; what was begun is finished or dropped by the next run")
         return INTERRUPTED
+    if refused := storage.fault(error, home):
+        note(f"tidemill: {refused}")
+        return refused.exit_code
     what = redacted(str(error).splitlines()[0]) if str(error) else ""
     if type(error).__module__ == "_duckdb":  # which takes long to import
         note(f"tidemill: {what} (what is damaged is named by: tidemill check --deep)")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tidemill import delta, lake, workplace
+from tidemill import delta, lake, storage, workplace
 from tidemill.engines import compacting
 from tidemill.engines import duckdb as engine
 from tidemill.vacuum import GRACE_SECONDS, vacuum
@@ -56,7 +56,15 @@ def compact(home: Home, settings: Settings, *, dry_run: bool = False, grace: flo
 
     Old are those that left the lake `grace` seconds ago, and that no kept snapshot names. With `dry_run` nothing is
     done: the bytes after it are not known, and are those before.
+
+    Raises:
+        StorageError: the disk refuses; what was done before stays.
     """
+    with storage.guarded(home.path):
+        return _compact(home, settings, dry_run=dry_run, grace=grace)
+
+
+def _compact(home: Home, settings: Settings, *, dry_run: bool, grace: float) -> list[Compacted]:
     now = lake.current(home)
     found = {table: Compacted(table, files=len(now.of(table)), bytes=_size(now.paths(table))) for table in lake.TABLES}
     for group in _groups(now):
@@ -103,9 +111,7 @@ def _replace(home: Home, settings: Settings, group: _Group) -> bool:
             there = {*lake.snapshot(home).paths(group.table)}
             if not all(file.path in there for file in group.files):
                 return False
-            journaled = staged.pop_all()  # whatever happens now: what the journal names must stay until it is done
-            lake.commit(home, [f"compact-{uuid.uuid4().hex}"], [addition], instead_of=group.files)
-            journaled.close()
+            lake.commit(home, [f"compact-{uuid.uuid4().hex}"], [addition], instead_of=group.files, staged=staged)
             return True
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from tidemill import seals
+from tidemill import seals, storage
 from tidemill.errors import DamagedError, LakeError
 from tidemill.records import CONTRACTS, LOADS, QUARANTINE, RELEASED
 
@@ -32,6 +32,8 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
 """Every table of the lake with its columns, in the order in which a commit writes them."""
 
 STATISTICS: Final = "delta.dataSkippingStatsColumns"
+UNNAMED: Final = "#"
+"""Stands in the name of an entry of the log that is being written, and in no other."""
 NULLS: Final = "null_count."
 """How the log's statistics begin that say how many rows have no value."""
 
@@ -73,12 +75,22 @@ def create(folder: Path, table: str) -> None:
     """Make a table that is not there."""
     from deltalake import DeltaTable
 
+    folder.mkdir(exist_ok=True)  # where the disk refuses, we are told so; Delta only says that it could not
     partition = [DAY] if table in RECORD_TABLES else None
     configuration: dict[str, str | None] = {STATISTICS: _statistics_of(table)}
     DeltaTable.create(
         folder, schema(table), mode="ignore", name=table, partition_by=partition, configuration=configuration
     )
     seals.seal(folder)
+
+
+def sweep(folder: Path) -> None:
+    """Remove entries of the log that who was killed was about to name; call it under the lake's lock."""
+    log = folder / "_delta_log"
+    names = os.listdir(log) if log.is_dir() else []  # noqa: PTH208
+    for name in names:
+        if UNNAMED in name:
+            (log / name).unlink()
 
 
 def _statistics_of(table: str) -> str:
@@ -171,6 +183,7 @@ def _open(folder: Path) -> DeltaTable:
     try:
         return DeltaTable(folder)
     except (DeltaError, OSError) as error:
+        storage.check(error, folder)
         raise LakeError(f"the lake's table {folder} cannot be read: {str(error).splitlines()[0]}") from error
 
 

@@ -10,6 +10,8 @@
     ├── CheckError           a check found what must not be; nothing is published
     ├── LakeError            the lake cannot be read or written
     ├── DamagedError         something stored was cut, changed or deleted behind our back
+    ├── StorageError         the disk refuses: permissions, a limit
+    │   └── NoRoomError      it is full, or fails; safe to try again
     └── LockTimeoutError     somebody else holds the home; safe to try again
 
 `transient` says whether trying again may help; retrying is decided by it alone.
@@ -126,6 +128,16 @@ class DamagedError(TidemillError):
         self.faults = faults
         more = f" (and {len(faults) - 1:,} more: tidemill check --deep names each)" if len(faults) > 1 else ""
         super().__init__(f"{faults[0]}{more}")
+
+
+class StorageError(TidemillError):
+    """The disk refuses what is to be written or read. What was begun is finished, or dropped, by the next run."""
+
+
+class NoRoomError(StorageError):
+    """The disk is full, or fails, which may pass."""
+
+    transient = True
 
 
 class LockTimeoutError(TidemillError):

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tidemill import versions
-from tidemill.errors import LockTimeoutError, UsageError
+from tidemill import storage, versions
+from tidemill.errors import LockTimeoutError, NoRoomError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,6 +100,8 @@ class Home:
             folder.mkdir(parents=True, exist_ok=True)
             writable = os.access(folder, os.W_OK | os.X_OK)
         except OSError as error:
+            if isinstance(full := storage.fault(error, folder), NoRoomError):
+                raise full from error
             raise UsageError(f"{folder} cannot be created: {error.strerror}; choose another --home") from error
         if not writable:
             raise UsageError(f"{folder} cannot be written; change its permissions or choose another --home")

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from tidemill import formats, lake, workplace
+from tidemill import formats, lake, storage, waiting, workplace
 from tidemill.engines import bundle, checking, contract, relations, staging
 from tidemill.engines.duckdb import connect
 from tidemill.engines.load import identity, of_portion
 from tidemill.engines.settlement import carriers, settle
-from tidemill.errors import SourceError, TidemillError, UsageError
+from tidemill.errors import SourceError, StorageError, TidemillError, UsageError
 from tidemill.memory import Memory
+from tidemill.records import JOB
 from tidemill.sealed import opening
 from tidemill.settings import Source, expanded
 from tidemill.sources import files
@@ -66,11 +67,18 @@ def ingest(
     """Ingest sources one after the other; a file that cannot be used is reported and the others go on.
 
     `progress` is called with (source, files done, files in all).
+
+    Raises:
+        StorageError: the disk refuses; what was committed before stays.
     """
-    with workplace.held(home):
-        run = _Run(home, settings, reread=reread, progress=progress)
-        reports = [run.ingest(source) for source in found]
-    if sum(report.total("accepted") for report in reports):
+    with storage.guarded(home.path), workplace.held(home):
+        return _ingest(_Run(home, settings, reread=reread, progress=progress), found)
+
+
+def _ingest(run: _Run, found: Sequence[Source]) -> list[Report]:
+    home, settings = run.home, run.settings
+    reports = [run.ingest(source) for source in found]
+    if waiting.due(home) is not None or any(report.total("accepted") for report in reports):
         from tidemill.quarantine import retry_unknown_jobs
 
         reports += retry_unknown_jobs(home, settings)
@@ -110,18 +118,27 @@ class _Run:
             return report
         paths = self._found(source, report)
         queue = _Queue(self, Memory(self.home, source.name), report)
-        for number, path in enumerate(paths):
-            self._say(source, number, paths)
-            try:
-                load = self._new(source, form, path, queue)
-            except TidemillError as error:
-                report.failures.append(error)
-            else:
-                if load:
-                    queue.take(load)
-        queue.flush()
+        try:
+            for number, path in enumerate(paths):
+                self._say(source, number, paths)
+                self._take(source, form, path, queue)
+            queue.flush()
+        except BaseException:
+            queue.drop()
+            raise
         self._say(source, len(paths), paths)
         return report
+
+    def _take(self, source: Source, form: Format, path: Path, queue: _Queue) -> None:
+        try:
+            load = self._new(source, form, path, queue)
+        except StorageError:
+            raise
+        except TidemillError as error:
+            queue.report.failures.append(error)
+        else:
+            if load:
+                queue.take(load)
 
     def _found(self, source: Source, report: Report) -> list[Path]:
         """The files of a source; a name of nothing is a failure beside the others."""
@@ -196,6 +213,11 @@ class _Queue:
         self._stage_small()
         self._commit()
 
+    def drop(self) -> None:
+        """Remove what was staged and is not to be committed: it takes room on the disk."""
+        for load in carriers(self.staged):
+            shutil.rmtree(load.folder, ignore_errors=True)
+
     def _stage_small(self) -> None:
         loads, self.small, self.small_bytes = self.small, [], 0
         if len(loads) < FEWEST_BUNDLED or not self._stage_together(loads):
@@ -208,8 +230,10 @@ class _Queue:
                 return False
             try:
                 staging.stage(self.run.connection, carrier)
-            except UsageError:
+            except BaseException as error:
                 shutil.rmtree(carrier.folder, ignore_errors=True)
+                if not isinstance(error, UsageError):
+                    raise
                 for load in loads:
                     load.carrier = None
                 return False
@@ -222,8 +246,10 @@ class _Queue:
             try:
                 staging.stage(self.run.connection, load)
                 staging.stage_head(self.run.connection, load)
-            except TidemillError as error:
+            except BaseException as error:
                 shutil.rmtree(load.folder, ignore_errors=True)
+                if isinstance(error, StorageError) or not isinstance(error, TidemillError):
+                    raise
                 self.run.begun.discard(load.load_id)
                 self.report.failures.append(error)
             else:
@@ -238,13 +264,13 @@ class _Queue:
         return sum(load.rows for load in self.staged) >= ROWS_A_COMMIT or len(self.staged) >= LOADS_A_COMMIT
 
     def _commit(self) -> None:
-        if self.staged:
+        batch, self.staged = self.staged, []  # from here on the commit clears up after them, or a journal names them
+        if batch:
             self.report.loads += commit(
-                self.run.home, self.run.connection, self.staged, self.run.ledger, self.run.settings.timezone
+                self.run.home, self.run.connection, batch, self.run.ledger, self.run.settings.timezone
             )
-            self.memory.keep(self.staged)
+            self.memory.keep(batch)
             self.run.done |= self.run.begun - {load.load_id for load in self.small}
-            self.staged.clear()
 
 
 def open_connection(home: Home, settings: Settings) -> DuckDBPyConnection:
@@ -281,7 +307,7 @@ def commit(
                 return []
             additions, ledger = settle(connection, now, fresh, settled, opening(now.pruned, timezone))
             if additions:
-                journaled = staged.pop_all()  # whatever happens now: what the journal names must stay until it is done
-                lake.commit(home, [str(row["load_id"]) for row in ledger], additions)
-                journaled.close()
+                if fresh[0].kind != "retry" and any(addition.table == JOB.table for addition in additions):
+                    waiting.begin(home)
+                lake.commit(home, [str(row["load_id"]) for row in ledger], additions, staged=staged)
             return ledger

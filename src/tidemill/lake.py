@@ -18,6 +18,7 @@ from tidemill.errors import DamagedError, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from contextlib import ExitStack
     from pathlib import Path
 
     from tidemill.home import Home
@@ -52,6 +53,8 @@ class Snapshot:
 def prepare(home: Home) -> None:
     """Create what is missing of the lake, and finish what a killed process left; call it under the lock."""
     home.make(home.staging)
+    for table in TABLES:
+        delta.sweep(home.lake / table)
     _make_tables(home)
     for unfinished in home.lake.glob("journal-*.tmp"):
         unfinished.unlink()
@@ -88,16 +91,31 @@ def snapshot(home: Home) -> Snapshot:
     return Snapshot({table: delta.files(home.lake / table, table) for table in TABLES}, pruned_before(home))
 
 
-def commit(home: Home, ids: Sequence[str], additions: Sequence[Addition], instead_of: Sequence[DataFile] = ()) -> None:
+def commit(
+    home: Home,
+    ids: Sequence[str],
+    additions: Sequence[Addition],
+    instead_of: Sequence[DataFile] = (),
+    *,
+    staged: ExitStack,
+) -> None:
     """Append staged files to their tables as one commit that survives a crash; call it under the lock.
 
     `ids` are those of the loads, each an application transaction. Files that take the place of others change no data.
+    `staged` removes the staged files; whatever happens, it does not once a journal names them, until that is done.
     """
     removals = [os.path.relpath(file.path, home.lake) for file in instead_of]
     entry = journals.Entry(list(ids), list(additions), removals)
     journal, text = journals.written(home, entry)
-    replace(journal, text)
-    _finish(home, journal, entry)
+    journaled = staged.pop_all()
+    try:
+        replace(journal, text)
+        _finish(home, journal, entry)
+    except BaseException:
+        if not journal.exists():
+            staged.push(journaled)
+        raise
+    journaled.close()
 
 
 def replace(file: Path, text: str) -> None:

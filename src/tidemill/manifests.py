@@ -83,7 +83,10 @@ def stamped(folder: Path) -> dict[str, list[Any]]:
 def write(folder: Path, values: Mapping[str, object]) -> None:
     """Write the manifest of a snapshot, last of all."""
     text = json.dumps(values).removesuffix("}")
-    (folder / MANIFEST).write_text(f"{text}{_DIGEST}{_of(text)}{_END}")
+    beside = folder / f"{MANIFEST}.part"
+    beside.write_text(f"{text}{_DIGEST}{_of(text)}{_END}")
+    beside.chmod(0o444)
+    beside.rename(folder / MANIFEST)
 
 
 def read(folder: Path) -> Manifest:

@@ -22,6 +22,7 @@ class Memory:
 
     def __init__(self, home: Home, source: str) -> None:
         """Of the files of one source."""
+        self._staging = home.staging
         self._file = home.lake / f"seen-{uuid.uuid5(uuid.NAMESPACE_URL, source).hex}.json"
         self._seen: dict[str, files.Seen] = {}
         with suppress(OSError, ValueError, TypeError):
@@ -36,6 +37,8 @@ class Memory:
         if not loads:
             return
         self._seen |= {load.uri: load.portion.seen for load in loads if load.portion}
-        beside = self._file.with_suffix(f".{uuid.uuid4().hex}.tmp")
+        beside = (
+            self._staging / f"{uuid.uuid4().hex}.json"
+        )  # where it is swept if this is killed before it has its name
         beside.write_text(json.dumps({path: vars(seen) for path, seen in self._seen.items()}))
         beside.rename(self._file)

@@ -58,12 +58,12 @@ def write(
         TidemillError: a query failed while it was read.
     """
     form = form or Format.of(target)
-    if form is Format.TABLE and target is None:
-        sys.stdout.write(_text(result, above, on_terminal=sys.stdout.isatty()))
-        sys.stdout.flush()
-        return
     try:
-        _deliver(result, form, target, above)
+        if form is Format.TABLE and target is None:
+            sys.stdout.write(_text(result, above, on_terminal=sys.stdout.isatty()))
+            sys.stdout.flush()
+        else:
+            _deliver(result, form, target, above)
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tidemill import build, catalog, clock, lake, publish
+from tidemill import build, catalog, clock, lake, publish, storage
 from tidemill.errors import UsageError
 from tidemill.sealed import is_gone
 from tidemill.stale import EMPTY
@@ -47,7 +47,22 @@ def prune(
 
     Raises:
         UsageError: `keep` is no number of days.
+        StorageError: the disk refuses; the next run goes on.
     """
+    with storage.guarded(home.path):
+        return _prune(home, settings, keep, tables=tables, dry_run=dry_run, today=today, say=say)
+
+
+def _prune(
+    home: Home,
+    settings: Settings,
+    keep: str,
+    *,
+    tables: bool,
+    dry_run: bool,
+    today: date | None,
+    say: Callable[[str], None] | None,
+) -> list[Pruned]:
     before = _first_kept(keep, today or datetime.now(UTC).date())
     now = lake.current(home)
     found = [_of_lake(now, table, before) for table in lake.RECORD_TABLES]

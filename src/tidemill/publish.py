@@ -11,6 +11,7 @@ import itertools
 import shutil
 import time
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
@@ -33,6 +34,8 @@ __all__ = ["MANIFEST", "Manifest", "TableState", "digest"]
 MANIFEST: Final = versions.MANIFEST
 UNFINISHED: Final = "building-"
 """How the name of a build's own folder begins."""
+SNAPSHOT: Final = "snapshot"
+"""The file in a build's own folder that names the snapshot which it is about to publish."""
 KEEP_SECONDS: Final = 3_600.0
 """How long a snapshot stays after the next one came, however many are kept."""
 
@@ -84,7 +87,20 @@ def publish(build: Build, *, despite: Sequence[str] = ()) -> str:
     _record(build, despite)
     now = datetime.now(UTC)
     name = f"{now:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}"
-    folder = _snapshots(home) / name
+    (build.folder / SNAPSHOT).write_text(name)
+    try:
+        folder = _snapshots(home) / name
+        _fill(build, folder, now, despite)
+        _swap(home, folder)
+    except BaseException:
+        _withdraw(home, name)
+        raise
+    _prune(home, build.settings.snapshots.keep)
+    return name
+
+
+def _fill(build: Build, folder: Path, now: datetime, despite: Sequence[str]) -> None:
+    """Make a snapshot, of which the manifest comes last: a folder without one is not whole."""
     folder.mkdir(parents=True)
     for table, state in build.states.items():
         (folder / table).mkdir()
@@ -93,10 +109,7 @@ def publish(build: Build, *, despite: Sequence[str] = ()) -> str:
     snapshot.write_builds(build.connection, folder, build.states)
     open_breaches = breaches.write(build.connection, folder)
     snapshot.write_catalog(folder, build.lake)
-    _write_manifest(build, folder, name, now, despite, open_breaches=open_breaches)
-    _swap(home, folder)
-    _prune(home, build.settings.snapshots.keep)
-    return name
+    _write_manifest(build, folder, now, despite, open_breaches=open_breaches)
 
 
 def _snapshots(home: Home) -> Path:
@@ -111,12 +124,10 @@ def _record(build: Build, despite: Sequence[str]) -> None:
                 made["despite"] = ", ".join(despite) or None
 
 
-def _write_manifest(
-    build: Build, folder: Path, name: str, now: datetime, despite: Sequence[str], *, open_breaches: str
-) -> None:
+def _write_manifest(build: Build, folder: Path, now: datetime, despite: Sequence[str], *, open_breaches: str) -> None:
     values = {
         "format": versions.FORMAT,
-        "id": name,
+        "id": folder.name,
         "home": str(build.home.path),
         "published_at": now.isoformat(),
         "timezone": build.settings.timezone,
@@ -132,7 +143,6 @@ def _write_manifest(
         "stamps": manifests.stamped(folder),
     }
     manifests.write(folder, values)
-    (folder / manifests.MANIFEST).chmod(0o444)
 
 
 def _swap(home: Home, folder: Path) -> None:
@@ -170,7 +180,11 @@ def mend(home: Home) -> None:
             _name(home, folder)
     if faults := pointer_faults(home):
         raise DamagedError(faults)
-    for folder in [*home.tables.glob(f"{UNFINISHED}*"), *_snapshots(home).glob("*")]:
+    for folder in home.tables.glob(f"{UNFINISHED}*"):
+        with suppress(FileNotFoundError):
+            _withdraw(home, (folder / SNAPSHOT).read_text())
+        shutil.rmtree(folder, ignore_errors=True)
+    for folder in _snapshots(home).glob("*"):
         if not (folder / MANIFEST).exists() and not was_published(home, folder):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -178,9 +192,21 @@ def mend(home: Home) -> None:
 def was_published(home: Home, folder: Path) -> bool:
     """Whether a snapshot without a manifest lost it: one that was never finished is newer than the newest, or old."""
     link = home.tables / "current"
-    if folder.name.startswith(UNFINISHED) or not link.is_symlink():
+    if not link.is_symlink():
         return False
     return folder.name <= link.readlink().name and not workplace.is_old(folder)
+
+
+def _withdraw(home: Home, name: str) -> None:
+    """Remove a snapshot that a build made and did not come to publish."""
+    if name and (home.tables / "current").resolve().name != name:
+        _remove(_snapshots(home) / name)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a snapshot, the manifest first: what is left of it if this is interrupted is not taken for whole."""
+    (folder / MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _prune(home: Home, keep: int) -> None:
@@ -190,4 +216,4 @@ def _prune(home: Home, keep: int) -> None:
     current = (home.tables / "current").readlink().name  # not the newest by name where the clock went back
     for folder in [older for newer, older in pairs if time.time() - newer.stat().st_mtime > KEEP_SECONDS]:
         if folder.name != current:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)

@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tidemill import formats, lake, workplace
+from tidemill import formats, lake, storage, waiting, workplace
 from tidemill.engines import export, relations, retrying, staging
 from tidemill.engines.duckdb import connect
 from tidemill.engines.load import Load, identity
@@ -31,7 +31,11 @@ UNKNOWN_JOB: Final = "unknown job"
 
 def retry_unknown_jobs(home: Home, settings: Settings) -> list[Report]:
     """Feed again the observations whose job was not known when they came, whatever their source."""
-    return retry(home, settings, reason=UNKNOWN_JOB)
+    due = waiting.due(home)
+    reports = retry(home, settings, reason=UNKNOWN_JOB)
+    if not any(report.failures for report in reports):
+        waiting.end(home, due)
+    return reports
 
 
 def listed(home: Home, *, whole: bool) -> pa.Table:
@@ -65,7 +69,15 @@ def retry(home: Home, settings: Settings, *, reason: str | None = None) -> list[
     """Feed refused records again: what is accepted leaves the quarantine, what is not keeps its row.
 
     Those that cannot be fed, since their format is gone or fails on their texts, are in a report's `failures`.
+
+    Raises:
+        StorageError: the disk refuses; what was fed before stays so.
     """
+    with storage.guarded(home.path):
+        return _retry(home, settings, reason)
+
+
+def _retry(home: Home, settings: Settings, reason: str | None) -> list[Report]:
     with home.lock("lake"):
         lake.prepare(home)
         snapshot = lake.snapshot(home)

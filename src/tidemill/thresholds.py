@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from tidemill import catalog, integrity, own, show
+from tidemill import catalog, integrity, own, show, storage
 from tidemill.catalog import WINDOW_KEY
 from tidemill.engines import breaches, cuts, export, relations, schema
 from tidemill.engines import duckdb as engine
@@ -99,6 +99,7 @@ def evaluate(build: Build) -> list[str]:
         try:
             breaches.add(build.connection, _found(build, threshold))
         except (duckdb.Error, TidemillError) as error:
+            storage.check(error, build.folder)
             faults.append(f"threshold {threshold.name} cannot be evaluated: {str(error).splitlines()[0]}")
         else:
             evaluated.append(threshold)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,22 +90,22 @@ def _name_by_content(home: Home) -> int:
 def _rename(home: Home, table: str, files: Sequence[DataFile]) -> None:
     folder = workplace.of(home) / uuid.uuid4().hex
     folder.mkdir()
-    additions = []
-    for number, file in enumerate(files):
-        staged = folder / f"{number}.parquet"
-        staged.hardlink_to(file.path)
-        additions.append(
-            Addition(
-                table=table,
-                staged=str(staged),
-                path=delta.name_file(integrity.digest(staged), file.day),
-                size=staged.stat().st_size,
-                rows=file.rows,
-                day=file.day,
-                first_load=file.first_load,
-                last_load=file.last_load,
-                absent=sorted(file.absent),
-            )
-        )
-    lake.commit(home, [f"upgrade-{uuid.uuid4().hex}"], additions, instead_of=files)
-    shutil.rmtree(folder, ignore_errors=True)
+    with ExitStack() as staged:
+        staged.callback(shutil.rmtree, folder, ignore_errors=True)
+        additions = [_renamed(table, file, folder / f"{number}.parquet") for number, file in enumerate(files)]
+        lake.commit(home, [f"upgrade-{uuid.uuid4().hex}"], additions, instead_of=files, staged=staged)
+
+
+def _renamed(table: str, file: DataFile, staged: Path) -> Addition:
+    staged.hardlink_to(file.path)
+    return Addition(
+        table=table,
+        staged=str(staged),
+        path=delta.name_file(integrity.digest(staged), file.day),
+        size=staged.stat().st_size,
+        rows=file.rows,
+        day=file.day,
+        first_load=file.first_load,
+        last_load=file.last_load,
+        absent=sorted(file.absent),
+    )

@@ -51,9 +51,9 @@ def vacuum(home: Home, *, grace: float = GRACE_SECONDS, dry_run: bool = False) -
             left = _left(home, lake.snapshot(home))
             due = _due(home, left, grace)
             stay = {path.relative_to(home.lake): since for path, since in left.items() if path not in due}
-            lake.replace(home.lake / LEFT, json.dumps({str(path): since for path, since in stay.items()}))
             for path in due:
                 _remove(path)
+            lake.replace(home.lake / LEFT, json.dumps({str(path): since for path, since in stay.items()}))
             _sweep_logs(home)
             return _count(home, due)
     except LockTimeoutError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import duckdb
 
-from tidemill import catalog, parallel, scope
+from tidemill import catalog, parallel, scope, storage
 from tidemill.checks import Severity, checks, readable
 from tidemill.engines import faults, relations, rules
 from tidemill.errors import CheckError
@@ -122,6 +122,7 @@ def _outcome(check: Check, looked_at: Scope) -> Outcome:
         looked_at.bind(check.reads)
         found = rules.offending(connection, check.select)
     except duckdb.Error as error:
+        storage.check(error, looked_at.build.folder)
         return Outcome(check.name, check.severity, Result.ERROR, why=faults.located(check.file, error))
     finally:
         relations.unbind(connection, check.reads)

@@ -52,6 +52,7 @@ def write_catalog(folder: Path, records: Snapshot) -> None:
         bind_lake(database, records)
         database.execute(engine.kept_macros())
         database.execute("COMMIT")
+        database.execute("CHECKPOINT")  # closing would do that, too, and not say so if the disk refused
     path.chmod(0o444)
 
 

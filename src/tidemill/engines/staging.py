@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import duckdb
 
+from tidemill import storage
 from tidemill.engines import bundle, inputs, objects, raw, settle
 from tidemill.engines import contract as contract_sql
 from tidemill.engines.mapped import format_fault, stage_format
@@ -51,6 +52,7 @@ def stage(connection: DuckDBPyConnection, load: Load) -> None:
             _stage(connection, load)
         except duckdb.Error as error:
             if not _more_careful(load, error):
+                storage.check(error, load.folder)
                 raise _unusable(load, error) from error
             shutil.rmtree(load.folder)
         else:
