@@ -131,17 +131,6 @@ def test_what_nobody_can_tell_of_goes_after_a_day(mill: Tidemill) -> None:
     assert [path for path in there if path.exists()] == []
 
 
-def test_half_a_commit_goes_after_a_day(mill: Tidemill) -> None:
-    """It has no name that Delta reads; it goes with the files that are due."""
-    half = mill.home.lake / "events" / "_delta_log" / "00000000000000000002.json#1"
-    half.write_text('{"commit')
-    vacuum.vacuum(mill.home)
-    assert half.exists()
-    age(half)
-    vacuum.vacuum(mill.home)
-    assert not half.exists()
-
-
 def test_a_file_that_no_commit_names_goes_by_itself(mill: Tidemill) -> None:
     """With the builds that a schedule runs, though nobody compacts: an hour after it was first seen."""
     stray = next(mill.home.lake.glob("events/day=*/*.parquet")).with_name(f"{'0' * 40}.parquet")

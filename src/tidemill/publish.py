@@ -200,13 +200,15 @@ def was_published(home: Home, folder: Path) -> bool:
 def _withdraw(home: Home, name: str) -> None:
     """Remove a snapshot that a build made and did not come to publish."""
     if name and (home.tables / "current").resolve().name != name:
-        _remove(_snapshots(home) / name)
+        _remove(home, _snapshots(home) / name)
 
 
-def _remove(folder: Path) -> None:
-    """Remove a snapshot, the manifest first: what is left of it if this is interrupted is not taken for whole."""
-    (folder / MANIFEST).unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
+def _remove(home: Home, folder: Path) -> None:
+    """Remove a snapshot, as a build's own folder: what is left of it if this is interrupted is not taken for one."""
+    gone = home.tables / f"{UNFINISHED}{uuid.uuid4().hex}"
+    with suppress(FileNotFoundError):
+        folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def _prune(home: Home, keep: int) -> None:
@@ -216,4 +218,4 @@ def _prune(home: Home, keep: int) -> None:
     current = (home.tables / "current").readlink().name  # not the newest by name where the clock went back
     for folder in [older for newer, older in pairs if time.time() - newer.stat().st_mtime > KEEP_SECONDS]:
         if folder.name != current:
-            _remove(folder)
+            _remove(home, folder)

@@ -8,7 +8,7 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from tidemill import delta, lake, seals, workplace
+from tidemill import delta, lake
 from tidemill.engines import catalogs
 from tidemill.engines.snapshot import CATALOG
 from tidemill.errors import LockTimeoutError
@@ -54,18 +54,9 @@ def vacuum(home: Home, *, grace: float = GRACE_SECONDS, dry_run: bool = False) -
             for path in due:
                 _remove(path)
             lake.replace(home.lake / LEFT, json.dumps({str(path): since for path, since in stay.items()}))
-            _sweep_logs(home)
             return _count(home, due)
     except LockTimeoutError:
         return {}
-
-
-def _sweep_logs(home: Home) -> None:
-    """Remove what a killed commit left half written in a log a day ago; Delta never reads it."""
-    for table in lake.TABLES:
-        for path in (home.lake / table / seals.LOG).glob("*#*"):
-            if workplace.is_old(path):
-                workplace.remove(path)
 
 
 def _left(home: Home, now: Snapshot) -> dict[Path, float]:
