@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from tidemill import formats, lake
-from tidemill.engines import bundle, checking, contract, relations, staging
+from tidemill.engines import bundle, checking, contract, relations, releasing, staging
 from tidemill.engines.duckdb import connect
 from tidemill.engines.load import identity, of_portion
 from tidemill.engines.settlement import carriers, settle
@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 ROWS_A_COMMIT: Final = 2_000_000
 LOADS_A_COMMIT: Final = 2_000
 FEWEST_BUNDLED: Final = 2
+
+
+class OvertakenError(TidemillError):
+    """Another retry took the same records out of the quarantine first; what is left of them may be fed again."""
+
+    transient = True
 
 
 @dataclass
@@ -233,9 +239,11 @@ class _Queue:
 
     def _commit(self) -> None:
         if self.staged:
-            self.report.loads += commit(
+            committed = commit(
                 self.run.home, self.run.connection, self.staged, self.run.ledger, self.run.settings.timezone
             )
+            self.report.loads += committed
+            self.report.unchanged += len(self.staged) - len(committed)  # others loaded the same meanwhile
             self.memory.keep(self.staged)
             self.run.done |= self.run.begun - {load.load_id for load in self.small}
             self.staged.clear()
@@ -259,6 +267,9 @@ def commit(
 
     None of the loads is in the files of the ledger that are `known`; those that others finished since are left out.
     `timezone` is that of the reports: records of days that were pruned of it are refused.
+
+    Raises:
+        OvertakenError: records that a retry feeds left the quarantine by a file of the lake that is not `known`.
     """
     if not batch:
         return []
@@ -274,9 +285,17 @@ def commit(
             fresh = [load for load in batch if load.load_id not in finished]
             if not fresh:
                 return []
+            if any(_overtaken(connection, load, now, known) for load in fresh):
+                raise OvertakenError
             additions, ledger = settle(connection, now, fresh, settled, opening(now.pruned, timezone))
             if additions:
                 journaled = staged.pop_all()  # whatever happens now: what the journal names must stay until it is done
                 lake.commit(home, [str(row["load_id"]) for row in ledger], additions)
                 journaled.close()
             return ledger
+
+
+def _overtaken(connection: DuckDBPyConnection, load: Load, now: lake.Snapshot, known: Collection[str]) -> bool:
+    if load.kind != "retry":
+        return False
+    return releasing.overtaken(connection, load, [path for path in now.paths("released") if path not in known])
