@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,3 +172,18 @@ def tm(*arguments: object, at: Tidemill | Path | None = None, environment: Mappi
 def process(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
     """Start the command in a process of its own, with its standard error in a pipe."""
     return subprocess.Popen([sys.executable, "-m", "tidemill", *map(str, arguments)], stderr=subprocess.PIPE, **options)
+
+
+def until_at_lock(mill: Tidemill, what: str, *processes: subprocess.Popen[Any]) -> None:
+    """Wait until processes have come to the lock of the lake or the tables, which somebody else holds."""
+    lock = mill.home.path / what / ".lock"
+    for one in processes:
+        while one.poll() is None and not any(_names(link, lock) for link in Path(f"/proc/{one.pid}/fd").iterdir()):
+            time.sleep(0.02)
+
+
+def _names(link: Path, file: Path) -> bool:
+    try:
+        return link.readlink() == file
+    except FileNotFoundError:  # closed since it was listed
+        return False

@@ -12,6 +12,9 @@ EXAMPLE = """\
 # memory_limit = "8GB"
 # threads = 2
 
+# How long a command waits for another one that writes to the same home, before it gives up.
+# lock_wait_seconds = 600.0
+
 # Each source is a table of its own. `path` is a file, a folder or a glob, or a list of them, relative to this file.
 # [sources.app]
 # path = "raw/*.jsonl"

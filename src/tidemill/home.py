@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tidemill import storage, versions
-from tidemill.errors import LockTimeoutError, NoRoomError, UsageError
+from tidemill import locks, storage, versions
+from tidemill.errors import NoRoomError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LOCK_WAIT_SECONDS: Final = 600.0
 _ESCAPE: Final = re.compile("%[0-9A-Fa-f]{2}")
 
 
@@ -78,21 +74,22 @@ class Home:
         return self.path / "checks"
 
     @contextmanager
-    def lock(self, what: str, wait: float = LOCK_WAIT_SECONDS) -> Iterator[None]:
+    def lock(self, what: str, wait: float | None = None) -> Iterator[None]:
         """Hold the lake or the tables alone; the kernel lets go when the process ends.
 
-        Raises LockTimeoutError that says who holds it and since when, after `wait` seconds.
+        Raises LockTimeoutError that says who holds it and since when, after `wait` seconds; if none are given, after
+        the setting `lock_wait_seconds`.
         """
         folder = self.path / what
         self.make(folder)
-        with (folder / ".lock").open("a+") as file:
-            _acquire(file.fileno(), wait, folder)
-            file.seek(0)
-            file.truncate()
-            file.write(f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
-            file.flush()
+        with locks.hold(folder, self._patience if wait is None else lambda: wait):
             versions.check(self.path)  # it may be another since it was opened
             yield
+
+    def _patience(self) -> float:
+        from tidemill import settings
+
+        return settings.load(self).lock_wait_seconds
 
     def make(self, folder: Path) -> None:
         """Create a folder of this home, or say that it cannot be written."""
@@ -105,17 +102,3 @@ class Home:
             raise UsageError(f"{folder} cannot be created: {error.strerror}; choose another --home") from error
         if not writable:
             raise UsageError(f"{folder} cannot be written; change its permissions or choose another --home")
-
-
-def _acquire(descriptor: int, wait: float, folder: Path) -> None:
-    deadline = time.monotonic() + wait
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                holder = (folder / ".lock").read_text() or "another process"
-                raise LockTimeoutError(f"{folder} is held by {holder}; try again when it has finished") from None
-            time.sleep(0.02)
-        else:
-            return

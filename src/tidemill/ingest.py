@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from tidemill import formats, lake, storage, waiting, workplace
-from tidemill.engines import bundle, checking, contract, relations, staging
+from tidemill.engines import bundle, checking, contract, relations, releasing, staging
 from tidemill.engines.duckdb import connect
 from tidemill.engines.load import identity, of_portion
 from tidemill.engines.settlement import carriers, settle
@@ -35,6 +35,12 @@ if TYPE_CHECKING:
 ROWS_A_COMMIT: Final = 2_000_000
 LOADS_A_COMMIT: Final = 2_000
 FEWEST_BUNDLED: Final = 2
+
+
+class OvertakenError(TidemillError):
+    """Another retry took the same records out of the quarantine first; what is left of them may be fed again."""
+
+    transient = True
 
 
 @dataclass
@@ -266,9 +272,9 @@ class _Queue:
     def _commit(self) -> None:
         batch, self.staged = self.staged, []  # from here on the commit clears up after them, or a journal names them
         if batch:
-            self.report.loads += commit(
-                self.run.home, self.run.connection, batch, self.run.ledger, self.run.settings.timezone
-            )
+            committed = commit(self.run.home, self.run.connection, batch, self.run.ledger, self.run.settings.timezone)
+            self.report.loads += committed
+            self.report.unchanged += len(batch) - len(committed)  # others loaded the same meanwhile
             self.memory.keep(batch)
             self.run.done |= self.run.begun - {load.load_id for load in self.small}
 
@@ -290,6 +296,9 @@ def commit(
 
     None of the loads is in the files of the ledger that are `known`; those that others finished since are left out.
     `timezone` is that of the reports: records of days that were pruned of it are refused.
+
+    Raises:
+        OvertakenError: records that a retry feeds left the quarantine by a file of the lake that is not `known`.
     """
     if not batch:
         return []
@@ -305,9 +314,17 @@ def commit(
             fresh = [load for load in batch if load.load_id not in finished]
             if not fresh:
                 return []
+            if any(_overtaken(connection, load, now, known) for load in fresh):
+                raise OvertakenError
             additions, ledger = settle(connection, now, fresh, settled, opening(now.pruned, timezone))
             if additions:
                 if fresh[0].kind != "retry" and any(addition.table == JOB.table for addition in additions):
                     waiting.begin(home)
                 lake.commit(home, [str(row["load_id"]) for row in ledger], additions, staged=staged)
             return ledger
+
+
+def _overtaken(connection: DuckDBPyConnection, load: Load, now: lake.Snapshot, known: Collection[str]) -> bool:
+    if load.kind != "retry":
+        return False
+    return releasing.overtaken(connection, load, [path for path in now.paths("released") if path not in known])

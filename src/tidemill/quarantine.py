@@ -11,17 +11,18 @@ from tidemill.engines import export, relations, retrying, staging
 from tidemill.engines.duckdb import connect
 from tidemill.engines.load import Load, identity
 from tidemill.errors import UsageError
-from tidemill.ingest import Report, commit, open_connection
+from tidemill.ingest import OvertakenError, Report, commit, open_connection
 from tidemill.records import QUARANTINE
 from tidemill.settings import Source
 from tidemill.sources.files import path_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
+    from tidemill.engines.retrying import Group
     from tidemill.home import Home
     from tidemill.lake import Snapshot
     from tidemill.settings import Settings
@@ -68,41 +69,49 @@ def _held(snapshot: Snapshot) -> str:
 def retry(home: Home, settings: Settings, *, reason: str | None = None) -> list[Report]:
     """Feed refused records again: what is accepted leaves the quarantine, what is not keeps its row.
 
-    Those that cannot be fed, since their format is gone or fails on their texts, are in a report's `failures`.
+    What another retry fed in the meantime is fed by that one alone. Those that cannot be fed, since their format is
+    gone or fails on their texts, are in a report's `failures`.
 
     Raises:
         StorageError: the disk refuses; what was fed before stays so.
     """
-    with storage.guarded(home.path):
-        return _retry(home, settings, reason)
+    reports: dict[str, Report] = {}
+    with storage.guarded(home.path), workplace.held(home):
+        overtaken = _feed(home, settings, reports, reason)
+        while overtaken:  # each time another retry has come further
+            overtaken = _feed(home, settings, reports, reason, overtaken)
+    return list(reports.values())
 
 
-def _retry(home: Home, settings: Settings, reason: str | None) -> list[Report]:
+def _feed(
+    home: Home, settings: Settings, reports: dict[str, Report], reason: str | None, only: Sequence[Group] = ()
+) -> list[Group]:
+    """Feed what is in the quarantine now, or `only` such groups of it; the groups in which another retry came first."""
     with home.lock("lake"):
         lake.prepare(home)
         snapshot = lake.snapshot(home)
     select = relations.held(*(snapshot.paths(table) for table in ("quarantine", "released", "loads")))
     if select is None:
         return []
-    with workplace.held(home):
-        return _feed(home, settings, snapshot, select, reason)
-
-
-def _feed(home: Home, settings: Settings, snapshot: Snapshot, select: str, reason: str | None) -> list[Report]:
+    overtaken: list[Group] = []
     connection = open_connection(home, settings)
-    reports: dict[str, Report] = {}
+    known = {*snapshot.paths("loads"), *snapshot.paths("released")}
     for group in retrying.groups(connection, select, reason):
+        if only and group.alike not in only:
+            continue
         report = reports.setdefault(group.source, Report(group.source))
         try:
             load = _load(home, settings, connection, group)
             staging.stage(connection, load)
-            report.loads += commit(home, connection, [load], snapshot.paths("loads"), settings.timezone)
+            report.loads += commit(home, connection, [load], known, settings.timezone)
+        except OvertakenError:
+            overtaken.append(group.alike)
         except UsageError as error:
             report.failures.append(error)
-    return list(reports.values())
+    return overtaken
 
 
-def _load(home: Home, settings: Settings, connection: DuckDBPyConnection, group: retrying.Group) -> Load:
+def _load(home: Home, settings: Settings, connection: DuckDBPyConnection, group: Group) -> Load:
     form = formats.load(group.format, home.path)
     known = settings.sources.get(group.source) or Source(name=group.source, path=[group.uri])
     known = known.given_besides(group.settings)

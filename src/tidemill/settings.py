@@ -152,6 +152,7 @@ class Settings(BaseSettings):
     timezone: Timezone = "UTC"
     memory_limit: Size | None = None
     threads: Annotated[int | None, Field(ge=1)] = None
+    lock_wait_seconds: Amount = 600.0
     sources: dict[str, Source] = {}
     windows: Windows = Windows()
     snapshots: Snapshots = Snapshots()

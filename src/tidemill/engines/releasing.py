@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tidemill.engines.quoting import literal
+from tidemill.engines.quoting import literal, literals
 from tidemill.sealed import REASON
 
 if TYPE_CHECKING:
@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from tidemill.engines.load import Load
 
 _SEALED_SINCE: Final = f"(r.reason = {literal(REASON)} AND o.of_reason <> {literal(REASON)})"
+
+
+def overtaken(connection: DuckDBPyConnection, load: Load, paths: Sequence[str]) -> bool:
+    """Whether some files of released records name one that a retry feeds."""
+    if not paths:
+        return False
+    found = connection.execute(
+        f"SELECT 1 FROM read_parquet({literals(paths)}) g SEMI JOIN ({load.origin}) o "
+        "ON g.of_load_id = o.of_load_id AND g.line IS NOT DISTINCT FROM o.of_line LIMIT 1"
+    ).fetchall()
+    return bool(found)
 
 
 def released(connection: DuckDBPyConnection, loads: Sequence[Load], folder: Path) -> Path:

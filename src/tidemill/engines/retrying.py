@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from tidemill.engines.quoting import literal, literals
@@ -40,6 +40,11 @@ class Group:
     def texts(self) -> str:
         """The select of (line, raw) that staging reads."""
         return f"SELECT line, raw FROM ({self.select})"
+
+    @property
+    def alike(self) -> Group:
+        """The same group, whichever records are in it."""
+        return replace(self, select="")
 
 
 def groups(connection: DuckDBPyConnection, held: str, reason: str | None) -> list[Group]:
