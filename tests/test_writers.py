@@ -43,7 +43,7 @@ def batch(number: int, events: int = 60) -> list[Record | str]:
     says that they were created at another moment. Of eight other jobs one batch says when they were created, and the
     others what became of them, so that such observations wait for the batch that knows the job.
     """
-    first = number * (events - SHARED)
+    first, seen = number * (events - SHARED), f"{number // 60:02}:{number % 60:02}"
     found: list[Record | str] = ["neither here nor there", event(f"bad {number}", "yesterday")]
     found += [event(f"contested {n}", f"{DAYS[0]}T10:00:00Z", text=f"batch {number}") for n in range(CONTESTED)]
     for n in range(first, first + events):
@@ -54,11 +54,11 @@ def batch(number: int, events: int = 60) -> list[Record | str]:
     for n in range(10):
         at = f"{DAYS[n % 3]}T08:00:00Z"
         if n % 5 == 0:
-            found.append(job(f"contested {n}", f"{DAYS[n % 3]}T08:{number:02}:00Z", status="running"))
+            found.append(job(f"contested {n}", f"{DAYS[n % 3]}T08:{seen}Z", status="running"))
         elif n == number:
             found.append(job(f"job {n}", at, status="queued", observed_at=at, user_id="u1"))
         else:
-            ended = f"{DAYS[n % 3]}T09:{number:02}:00Z"
+            ended = f"{DAYS[n % 3]}T09:{seen}Z"
             found.append({"record": "job", "job_id": f"job {n}", "status": "completed", "completed_at": ended})
     return found
 
