@@ -58,7 +58,7 @@ def _led(kind: str, count: int, seed: int) -> tuple[Tally, str]:
         words = [sys.executable, "-m", "tests.fuzz.guided", kind, str(count), str(told), *options]
         ended = subprocess.run(words, cwd=ROOT, check=False, capture_output=True, text=True)
         tally = Tally(**json.loads(told.read_text())) if told.exists() else Tally()
-    why = (ended.stdout + ended.stderr).partition("=== Uncaught")[2][:4000] or ended.stderr[:4000]
+    why = ended.stdout.partition("=== Uncaught")[2][:4000] or ended.stderr[-4000:]
     return (
         tally,
         "" if ended.returncode == 0 else f"{why}\n{kind}: exit code {ended.returncode}; the input is in {KEPT}",

@@ -36,7 +36,7 @@ def main() -> None:
     def mutate(data: bytes, longest: int, seed: int) -> bytes:
         random = Random(seed)
         found = [*data.split(b"\n"), *SEEDS[kind]][:LINES]
-        made = (_mutated(random, random.choice(found), found, kind) for _ in range(LINES))
+        made = (_mutated(random, random.choice(random.choice((found, SEEDS[kind]))), found, kind) for _ in range(LINES))
         return b"\n".join(made)[:longest]
 
     def one(data: bytes) -> None:

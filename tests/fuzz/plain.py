@@ -75,7 +75,8 @@ def _mend(match: re.Match[str]) -> str:
         return match[1]
     if match[4]:
         raise Unsure
-    return ""
+    before = match.string[: match.start()].rstrip(" \t\r\n")[-1:]
+    return "," if before in "[{,:" else ""
 
 
 class _Object(dict[str, Any]):
