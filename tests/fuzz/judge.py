@@ -168,7 +168,8 @@ def _judge(
     assert not missing, (
         f"not stored as read: {next(iter(missing))}\nstored: {_nearest(next(iter(missing)), actual - expected)}"
     )
-    assert (actual - expected).total() <= tally.unsure
+    more = (actual - expected).total()
+    assert more <= tally.unsure, f"{more} rows that no line is read as, of {tally.unsure} that are left to the engine"
     return tally
 
 

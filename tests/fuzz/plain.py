@@ -125,7 +125,7 @@ def meaning(text: str) -> str:
 
 def _plainly(value: Any) -> Any:
     if isinstance(value, dict):
-        return sorted((name, _plainly(inner)) for name, inner in value.items())
+        return "object", sorted((name, _plainly(inner)) for name, inner in value.items())
     if isinstance(value, list):
         return [_plainly(inner) for inner in value]
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
