@@ -17,7 +17,7 @@ export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint docs bench faults lock clean
+.PHONY: help demo test lint docs bench faults fuzz lock clean
 
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ bench: $(READY) $(PEERS) | build ## measure speed and memory beside peers (ARGS=
 faults: $(READY) | build ## kill every command at every change of the disk, and at random times (ARGS=--help)
 	@$(BIN)/python -m tests.faults $(ARGS)
 
+fuzz: $(READY) build/fuzz/.installed | build ## feed a million mutated lines to the readers (ARGS="--lines 100000", or --help)
+	@PYTHONPATH=build/fuzz $(BIN)/python -m tests.fuzz $(ARGS)
+
 lock: | build ## write every lock from its ranges (ARGS=--upgrade for the newest of everything)
 	@$(PYTHON) -m venv build/lock
 	@build/lock/bin/python -m pip --disable-pip-version-check -qq install "uv>=0.9"
@@ -52,7 +55,9 @@ lock: | build ## write every lock from its ranges (ARGS=--upgrade for the newest
 		--output-file benchmarks/peers.lock $(ARGS)
 	@$(COMPILE) benchmarks/sqlmesh.in --python-version 3.11 --no-strip-extras \
 		--output-file benchmarks/sqlmesh.lock $(ARGS)
-	@for lock in requirements.lock benchmarks/*.lock; do \
+	@$(COMPILE) tests/fuzz/atheris.in --python-version 3.11 --no-strip-extras \
+		--output-file tests/fuzz/atheris.lock $(ARGS)
+	@for lock in requirements.lock benchmarks/*.lock tests/fuzz/atheris.lock; do \
 		echo "$$lock: $$(grep -c '^[a-z].*==' $$lock) packages"; done
 
 clean: ## remove .venv, build/, dist/ and every cache; data/ stays
@@ -80,3 +85,9 @@ build/bench-%/.installed: benchmarks/%.lock | build
 	@$(PYTHON) -m venv --clear $(@D)
 	@if $(@D)/bin/python -m pip --disable-pip-version-check --no-input -qq install --require-hashes -r $< \
 		> $(@D).log 2>&1; then touch $@; else echo "$(@D) cannot be installed; $(@D).log says why" >&2; fi
+
+# Beside the environment, which stays as requirements.lock has it; without it, lines are mutated by chance alone.
+build/fuzz/.installed: tests/fuzz/atheris.lock | build
+	@mkdir -p $(@D)
+	@if $(PIP) install --no-deps --require-hashes --upgrade --target $(@D) -r $< > $(@D).log 2>&1; then touch $@; \
+		else echo "atheris cannot be installed; $(@D).log says why" >&2; fi

@@ -109,3 +109,11 @@ def test_a_source_that_is_trusted_may_expand_further(home: Lake) -> None:
     free = path.with_name("free.jsonl.gz")
     free.write_bytes(gzip.compress(LINE * 2) + gzipped(b"\n", 60))
     assert home.ingest(free, record="event") == {"records_read": 2, "accepted": 2}
+
+
+def test_a_parquet_file_without_texts_is_measured_too(home: Lake) -> None:
+    """Its rows are counted, and no text."""
+    target = io.BytesIO()
+    pq.write_table(pa.table({"value": [1.5, 2.5]}), target)
+    path = packed(home, "a.parquet", target.getvalue())
+    assert home.ingest(path, record="metric") == {"records_read": 2, "quarantined": 2}

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import Lake, event
 from tests.homes import tm
 from tidemill import Tidemill
 
@@ -78,3 +79,33 @@ def test_an_empty_quarantine_is_an_empty_list(tmp_path: Path) -> None:
     said = tm("quarantine", "list", at=Tidemill(tmp_path / "nowhere"))
     assert (said.code, said.err) == (0, "no rows\n")
     assert said.out.split() == ["load_id", "source", "uri", "line", "record", "field", "reason", "raw"]
+
+
+def test_a_retry_after_a_format_changed_counts_once(home: Lake) -> None:
+    """What the mended format maps is accepted and leaves the quarantine; a second retry adds nothing."""
+    wrong = "-- record: event\nSELECT line, moment AS timestamp, did AS type FROM raw\n"
+    form = home.put("app.sql", wrong)
+    lines = [{"epoch": 1770746400 + number, "did": "search"} for number in range(3)]
+    path = home.write("a.jsonl", *lines, {"epoch": "soon", "did": "search"})
+    assert home.ingest(path, format=str(form)) == {"records_read": 4, "quarantined": 4}
+    form.write_text(wrong.replace("moment AS", "to_timestamp(TRY_CAST(epoch AS BIGINT)) AS"))
+    assert home.counts(home.mill.retry()) == {"records_read": 4, "accepted": 3, "quarantined": 1}
+    assert home.refusals() == [(4, "timestamp", "missing")]
+    assert home.counts(home.mill.retry()) == {}
+    assert home.column("SELECT count(*) FROM events") == [3]
+    assert home.mill.quarantine(counted=True)["records"].to_list() == [1]
+
+
+def test_a_retry_after_the_contract_changed_counts_once(home: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an older version refused, and this one takes, is accepted by one retry, and by no other."""
+    with monkeypatch.context() as older:
+        older.setattr("tidemill.engines.contract.MAX_TEXT_BYTES", 10)
+        path = home.write("a.jsonl", event(text=LONG, name="a"), event(text=LONG, name="b"), event(name="c"))
+        assert home.ingest(path, record="event") == {"records_read": 3, "accepted": 1, "quarantined": 2}
+    assert [reason for _, _, reason in home.refusals()] == ["too long", "too long"]
+    said = tm("quarantine", "retry", "--reason", "too long", at=home.mill)
+    assert said.code == 0
+    assert home.refusals() == []
+    assert home.counts(home.mill.retry()) == {}
+    assert home.column("SELECT name FROM events ORDER BY name") == ["a", "b", "c"]
+    assert tm("quarantine", "list", "--count", at=home.mill).err == "no rows\n"

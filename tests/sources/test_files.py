@@ -480,7 +480,7 @@ class TestCsv:
         ]
 
     def test_what_cannot_be_read_has_a_line_of_its_own(self, home: Lake) -> None:
-        """Where the lines of a row are not told apart by broken quotes, either, a retry feeds each refused row."""
+        """Where broken quotes hide what a row is, too, a retry feeds each refused row again."""
         lines = [row("good"), 'x"\n', '2026-02-10,"a\n', "2026-02-10,\r,x,\n", "soon,question,a,\n", 'b",c"",\n']
         content = HEADER.encode() + "".join(lines).encode() + b"2026-02-10,\xff,x,\n" * 3 + row("also").encode()
         home.ingest(home.put("a.csv", content), record="event")

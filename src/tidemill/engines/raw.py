@@ -121,7 +121,7 @@ class Columns:
         """The select of how many bytes all texts have, one that a page holds once as often as a row has it."""
         long = (kind for kind in self.types.items() if kind[1] in {"VARCHAR", "BLOB"} or _is_nested(kind[1]))
         sizes = [f"coalesce(sum(strlen({as_text(_own(name), kind)})), 0)" for name, kind in long]
-        return f"SELECT {' + '.join(sizes) or '0'} FROM ({self.select})"
+        return f"SELECT {' + '.join(sizes)} FROM ({self.select})" if sizes else "SELECT 0"
 
     def members(self, names: Iterable[str]) -> str:
         """Some columns as a JSON object."""
