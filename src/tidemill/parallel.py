@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 AT_ONCE: Final = 2
 """More would share the same processors, and each needs memory of its own."""
+INTERRUPT_SECONDS: Final = 0.05
 
 
 def each(build: Build, needs: Mapping[K, Iterable[K]], work: Callable[[Build, K], T]) -> dict[K, T]:
@@ -55,8 +56,9 @@ def each(build: Build, needs: Mapping[K, Iterable[K]], work: Callable[[Build, K]
                     order.done(name)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for own in builds:
-                own.connection.interrupt()
+            while wait(running, timeout=INTERRUPT_SECONDS).not_done:
+                for own in builds:  # what is between two queries goes on with the next
+                    own.connection.interrupt()
             raise
     return {name: found[name] for name in needs}
 
