@@ -68,5 +68,5 @@ def test_an_error_ends_what_else_goes_on(build: Build) -> None:
             own.connection.execute("SELECT sum(hash(a.range)) FROM range(10_000_000) a, range(1_000_000) b")
 
     with pytest.raises(ValueError, match="bad"):
-        each(build, {"bad": (), "long": (), "after": ["long"]}, fail)
+        each(build, {"bad": (), "long": (), "not begun": (), "after": ["long"]}, fail)
     assert sorted(begun) == ["bad", "long"]

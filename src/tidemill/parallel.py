@@ -56,7 +56,8 @@ def each(build: Build, needs: Mapping[K, Iterable[K]], work: Callable[[Build, K]
                     order.done(name)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            while wait(running, timeout=INTERRUPT_SECONDS).not_done:
+            begun = [future for future in running if not future.cancelled()]
+            while wait(begun, timeout=INTERRUPT_SECONDS).not_done:
                 for own in builds:  # what is between two queries goes on with the next
                     own.connection.interrupt()
             raise
