@@ -71,5 +71,5 @@ def test_an_error_ends_what_else_goes_on(build: Build) -> None:
 
     with pytest.raises(ValueError, match="bad"):
         each(build, {"bad": (), "long": (), **dict.fromkeys(["late", "later"], ()), "after": ["long"]}, fail)
-    assert begun[:2] == ["bad", "long"]
+    assert sorted(begun[:2]) == ["bad", "long"]
     assert "after" not in begun
