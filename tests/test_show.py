@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 import shutil
 from datetime import UTC, date, datetime, timedelta
@@ -385,7 +386,7 @@ def test_only_the_days_of_the_window_are_opened(mill: Tidemill, tmp_path: Path) 
     window: dict[str, Any] = {"from_": day, "to": day + timedelta(days=1)}
     for name in ("activity_hourly", "job_states", "metric_hourly", "llm_ttft", "sessions", "job_totals"):
         same(copy.show(name, **window), mill.show(name, **window))
-    with pytest.raises(TidemillError, match=r"No files found|No such file|cannot open"):
+    with pytest.raises(TidemillError, match="is missing; put it back from a copy"):
         copy.show("activity_daily", since="48h", as_of=day)
 
 
@@ -403,7 +404,9 @@ def test_only_the_columns_of_the_select_are_read(mill: Tidemill, tmp_path: Path)
                 if column.path_in_schema not in needed:
                     start = column.dictionary_page_offset or column.data_page_offset
                     data[start : start + column.total_compressed_size] = b"\xff" * column.total_compressed_size
+        times = file.stat().st_atime_ns, file.stat().st_mtime_ns
         file.write_bytes(data)
+        os.utime(file, ns=times)  # as a disk changes bytes: where the time is another, all of it is read
     options: dict[str, Any] = {"since": "36h", "as_of": "latest", "where": {"assistant_id": "a-1"}}
     same(copy.show("llm_ttft", **options), mill.show("llm_ttft", **options))
     with pytest.raises(TidemillError):

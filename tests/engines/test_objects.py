@@ -39,10 +39,11 @@ def connection() -> Iterator[DuckDBPyConnection]:
 
 
 def checked(connection: DuckDBPyConnection, fields: str, parsed: frozenset[str] = frozenset()) -> list[tuple[object]]:
-    """A record's numbers, attributes and refusal."""
+    """A record's numbers and refusal, and the attributes of one that is not refused."""
     select = contract.checked(EVENT, fields, source="s", load_id="l", timezone="UTC", parsed=parsed)
-    columns = ", ".join(identifier(name) for name in (*NAMES, "attributes", "refusal"))
-    return connection.execute(f"SELECT {columns} FROM ({select})").fetchall()
+    columns = ", ".join(identifier(name) for name in (*NAMES, "refusal"))
+    kept = "CASE WHEN refusal IS NULL THEN attributes END"
+    return connection.execute(f"SELECT {columns}, {kept} FROM ({select})").fetchall()
 
 
 @settings(deadline=None, max_examples=50)
