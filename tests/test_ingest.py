@@ -19,6 +19,7 @@ import pytest
 
 from tests.conftest import Lake, event, job, metric
 from tidemill import delta
+from tidemill.engines import staging
 from tidemill.engines.load import LARGE_BYTES
 from tidemill.errors import UsageError
 from tidemill.records import EVENT, PROVENANCE
@@ -646,6 +647,20 @@ class TestLarge:
         found = home.query("SELECT timestamp::DATE::VARCHAR AS day, count(*) AS events FROM events GROUP BY ALL")
         expected = Counter(days[:2_000] + days[2_001:])
         assert {row["day"]: row["events"] for row in found} == expected
+
+    def test_a_refused_record_and_a_broken_line_in_other_parts(
+        self, home: Lake, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A file whose first part has the one and whose second the other is not copied line by line."""
+        days = ["2026-02-10"] * 600 + ["2026-02-11"] * 1_700
+        lines = [json.dumps(event(id=str(n), timestamp=f"{day}T10:00:00Z", text=FILLER)) for n, day in enumerate(days)]
+        lines[0] = json.dumps(event(id="0", timestamp="2026-02-10T10:00:00Z", duration_ms="soon"))
+        lines[2_200] = "broken"
+        path = home.put("a.jsonl", "\n".join(lines) + "\n")
+        assert len(files.parts(path)) == 2
+        monkeypatch.setattr(staging, "spool", None)
+        assert home.ingest(path, record="event") == {"records_read": 2_300, "accepted": 2_298, "quarantined": 2}
+        assert home.refusals() == [(1, "duration_ms", "not a number"), (2_201, None, "not JSON")]
 
 
 def test_a_column_without_a_value_is_left_out_of_the_file(home: Lake) -> None:

@@ -51,11 +51,11 @@ def copy(connection: DuckDBPyConnection, load: Load, contract: Contract, given: 
 def copy_part(connection: DuckDBPyConnection, load: Load, contract: Contract, given: raw.Given, name: str) -> int:
     """The same for records that seem to be good and of one day: one file, a third faster than by verdict and day.
 
-    If they are not, and wherever lines are read leniently, they are told apart in memory before they are written.
+    If they are not, here or in another part of the load, they are told apart in memory before they are written.
     """
     load.absent[contract.table] = _absent(contract, given)
     day = f"CAST(make_timestamp(epoch_us({contract.day_of})) AS DATE)"
-    if not load.lenient:
+    if not (load.lenient or load.mixed):
         flat = load.folder / contract.table / f"{name}.parquet"
         flat.parent.mkdir(exist_ok=True)
         stored = _stored(load, contract, given, load_id="NULL")
@@ -70,7 +70,7 @@ def copy_part(connection: DuckDBPyConnection, load: Load, contract: Contract, gi
             flat.rename(_folder(load, contract, "accepted", first) / flat.name)
             return int(rows)
         flat.unlink()
-        load.lenient = True  # the other parts may well be like that
+        load.mixed = True  # the other parts may well be like that
     connection.execute(
         f"CREATE TEMP TABLE part AS SELECT day, refusal IS NULL AS good, {_stored(load, contract, given)} "
         f"FROM ({_checked(load, contract, given)})"

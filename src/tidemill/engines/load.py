@@ -31,6 +31,7 @@ class Load:
     """One load on its way into the lake.
 
     `members` are the loads that a bundle carries, each with the line after which it begins; `carrier` is their bundle.
+    It is `lenient` once a line turned out to be no JSON, and `mixed` once a part turned out to have refused records.
     `absent` are the columns of each table that have no value in any of its staged records, and are left out.
     """
 
@@ -52,6 +53,7 @@ class Load:
     absent: dict[str, frozenset[str]] = field(default_factory=dict)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     lenient: bool = False
+    mixed: bool = False
     readable: str = ""
     spooled: bool = False
     looked_over: bool = False
