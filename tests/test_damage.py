@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import pytest
@@ -326,10 +326,10 @@ def test_a_lost_journal_is_found_by_the_ledger(mill: Tidemill, monkeypatch: pyte
     """Records without a load in the ledger are of a commit that nobody finishes any more."""
     append = delta.append
 
-    def events_only(folder: Path, *arguments: object) -> None:
+    def events_only(folder: Path, *arguments: Any) -> None:
         if folder.name == "loads":
             raise KeyboardInterrupt
-        append(folder, *arguments)  # type: ignore[arg-type]
+        append(folder, *arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(delta, "append", events_only)

@@ -23,7 +23,7 @@ from tidemill.engines import staging
 from tidemill.engines.load import LARGE_BYTES
 from tidemill.errors import UsageError
 from tidemill.records import EVENT, PROVENANCE
-from tidemill.sources import files
+from tidemill.sources import files, parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -641,7 +641,7 @@ class TestLarge:
         lines = [json.dumps(event(id=str(n), timestamp=f"{day}T10:00:00Z", text=FILLER)) for n, day in enumerate(days)]
         lines[2_000] = lines[2_000].replace("T10:00:00Z", "T99")
         path = home.put("a.jsonl", "\n".join(lines) + "\n")
-        assert (len(files.parts(path)) == 3) is ordered
+        assert (len(parts.find(path)) == 3) is ordered
         assert home.ingest(path, record="event") == {"records_read": 3_000, "accepted": 2_999, "quarantined": 1}
         assert home.refusals() == [(2_001, "timestamp", "not a timestamp")]
         found = home.query("SELECT timestamp::DATE::VARCHAR AS day, count(*) AS events FROM events GROUP BY ALL")
@@ -657,7 +657,7 @@ class TestLarge:
         lines[0] = json.dumps(event(id="0", timestamp="2026-02-10T10:00:00Z", duration_ms="soon"))
         lines[2_200] = "broken"
         path = home.put("a.jsonl", "\n".join(lines) + "\n")
-        assert len(files.parts(path)) == 2
+        assert len(parts.find(path)) == 2
         monkeypatch.setattr(staging, "spool", None)
         assert home.ingest(path, record="event") == {"records_read": 2_300, "accepted": 2_298, "quarantined": 2}
         assert home.refusals() == [(1, "duration_ms", "not a number"), (2_201, None, "not JSON")]

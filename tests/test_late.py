@@ -160,8 +160,10 @@ def test_late_records_after_a_prune_at_a_change_of_the_clocks(tmp_path: Path, zo
     late = of(opening, "late")
     feed(mill, *late)
     expected = touched([opening], zone)
-    open_ = {name: [value for value in values if min(_utc_days(date.fromisoformat(value), zone)) >= pruned]
-             for name, values in expected.items()}  # fmt: skip
+    open_ = {
+        name: [value for value in values if min(_utc_days(date.fromisoformat(value), zone)) >= pruned]
+        for name, values in expected.items()
+    }
     assert periods(built(mill, as_of=AS_OF)) == {name: values for name, values in open_.items() if values}
     assert open_["activity_daily"] == [str(opening.astimezone(ZoneInfo(zone)).date())]
     never = home(tmp_path, *before, *late, settings=f'timezone = "{zone}"\n', name="never")

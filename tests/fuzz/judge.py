@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from tests.conftest import Lake
 from tests.fuzz import plain
-from tests.fuzz.plain import Nested, Refused, Row, Unsure
+from tests.fuzz.plain import Nested, RefusedError, Row, UnsureError
 from tidemill import Tidemill
 from tidemill.records import CONTRACTS
 
@@ -157,7 +157,7 @@ def _judge(
             found[key] = found[key] + 1 if key[0] == "#" else 1
             tally.compared += 1
         else:
-            assert reading is not Refused, f"accepted, though bad: {line!r}"
+            assert reading is not RefusedError, f"accepted, though bad: {line!r}"
             tally.unsure += 1
     expected: Counter[tuple[str, ...]] = Counter()
     for found in by_file.values():  # of what several files hold, each copy is one of the file that has most
@@ -179,16 +179,16 @@ def _nearest(key: tuple[str, ...], stored: Counter[tuple[str, ...]]) -> tuple[st
 
 def _reading(kind: str, line: bytes) -> Row | type:
     if DELIMITER in line:
-        return Refused
+        return RefusedError
     try:
         found = plain.json_object(line)
         names = {*CONTRACTS[kind].names, "record"}
         fields = {name: plain.as_text(value) for name, value in found.items() if name in names}
         others = {name: value for name, value in found.items() if name not in {*names, "attributes"}}
         if found.repeated & others.keys():
-            return Unsure
+            return UnsureError
         return plain.record(kind, fields, others, plain.as_text(found.get("attributes")))
-    except (Refused, Unsure) as verdict:
+    except (RefusedError, UnsureError) as verdict:
         return type(verdict)
 
 
@@ -197,13 +197,13 @@ def _row_reading(kind: str, names: Sequence[str], line: bytes) -> Row | type:
     while len(values) > len(names) and not values[-1]:  # an empty value too many at the end is none
         values.pop()
     if len(values) != len(names):
-        return Refused
+        return RefusedError
     texts = {name: value or None for name, value in zip(names, values, strict=True)}
     known = {*CONTRACTS[kind].names, "record", "attributes"}
     others = {name: value for name, value in texts.items() if name not in known and value is not None}
     try:
         return plain.record(kind, texts, others, texts.get("attributes"))
-    except (Refused, Unsure) as verdict:
+    except (RefusedError, UnsureError) as verdict:
         return type(verdict)
 
 

@@ -1,7 +1,7 @@
 """A record read by plain Python, as records.md says it: what the engine's reading is compared with.
 
-Where a value is spelt in a way that the dictionary leaves to the engine (`t` as a boolean, hour 24), it is `Unsure`:
-the engine may take or refuse it. Everything else has one answer.
+Where a value is spelt in a way that the dictionary leaves to the engine (`t` as a boolean, hour 24), that is
+`UnsureError`: the engine may take or refuse it. Everything else has one answer.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _TOKEN: Final = re.compile(
 _WORDS: Final = {"t", "f", "1", "0", "yes", "no", "y", "n"}
 
 
-class Unsure(Exception):  # noqa: N818 - no error, but no answer
+class UnsureError(Exception):
     """What the engine makes of a value is left to it."""
 
 
-class Refused(Exception):  # noqa: N818 - a verdict
+class RefusedError(Exception):
     """A record that is not one."""
 
 
@@ -48,24 +48,24 @@ def json_object(line: bytes) -> _Object:
     try:
         text = line.decode()
     except UnicodeDecodeError as error:
-        raise Refused from error
+        raise RefusedError from error
     found = _loads(text)
     if not isinstance(found, _Object):
-        raise Refused
+        raise RefusedError
     return found
 
 
 def _loads(text: str) -> Any:
     try:
-        found = json.loads(text, object_pairs_hook=_once, parse_float=_number, parse_int=_whole, parse_constant=_Word)
+        found = json.loads(text, object_pairs_hook=_once, parse_float=_Number, parse_int=_whole, parse_constant=_Word)
         if "\\ud" in text.lower():  # half a surrogate pair is no text
             json.dumps(json.loads(text, object_pairs_hook=list), ensure_ascii=False).encode()
     except (UnicodeEncodeError, RecursionError) as error:
-        raise Refused from error
+        raise RefusedError from error
     except ValueError as error:
         mended = _TOKEN.sub(_mend, text)
         if mended == text:
-            raise Refused from error
+            raise RefusedError from error
         return _loads(mended)
     return found
 
@@ -74,7 +74,7 @@ def _mend(match: re.Match[str]) -> str:
     if match[1]:
         return match[1]
     if match[4]:
-        raise Unsure
+        raise UnsureError
     before = match.string[: match.start()].rstrip(" \t\r\n")[-1:]
     return "," if before in "[{,:" else ""
 
@@ -93,7 +93,9 @@ def _once(pairs: list[tuple[str, Any]]) -> _Object:
     return found
 
 
-class _number(float):  # noqa: N801 - a float that remembers its text
+class _Number(float):
+    """A float that remembers its text."""
+
     def __new__(cls, text: str) -> Self:
         made = super().__new__(cls, text)
         made.text = text if math.isinf(made) else repr(float(text))
@@ -138,7 +140,7 @@ def as_text(value: Any) -> str | None:
             return None
         case bool():
             return str(value).lower()
-        case _number():
+        case _Number():
             return value.text
         case str() | int():
             return str(value)
@@ -150,17 +152,17 @@ def dumps(value: Any) -> str:
     """A JSON value as text, big numbers as they are.
 
     Raises:
-        Unsure: an object in it names a field twice, of which anything may be kept.
+        UnsureError: an object in it names a field twice, of which anything may be kept.
     """
     if isinstance(value, _Object) and value.repeated:
-        raise Unsure
+        raise UnsureError
     if isinstance(value, dict):
         return "{" + ",".join(f"{json.dumps(name)}:{dumps(inner)}" for name, inner in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(dumps, value)) + "]"
     if isinstance(value, _Big):
         return str(value)
-    return value.text if isinstance(value, _number) else json.dumps(value)
+    return value.text if isinstance(value, _Number) else json.dumps(value)
 
 
 def record(kind: str, fields: Mapping[str, str | None], others: Mapping[str, Any] | None, given: str | None) -> Row:
@@ -170,16 +172,16 @@ def record(kind: str, fields: Mapping[str, str | None], others: Mapping[str, Any
     """
     contract = CONTRACTS[kind]
     if fields.get("record") not in {None, kind}:
-        raise Refused
+        raise RefusedError
     unsure, row = False, {}
     for column in contract.columns:
         try:
             row[column.name] = _value(column, fields.get(column.name))
-        except Unsure:
+        except UnsureError:
             unsure = True
     attributes = _attributes(given, others)
     if unsure:
-        raise Unsure
+        raise UnsureError
     return _defaults(contract, row) | {"attributes": attributes}
 
 
@@ -192,7 +194,7 @@ def _attributes(given: str | None, others: Mapping[str, Any] | None) -> Nested:
 def _object_of(text: str) -> dict[str, Any]:
     found = _loads(text)
     if not isinstance(found, dict):
-        raise Refused
+        raise RefusedError
     return found
 
 
@@ -211,13 +213,13 @@ def merged(target: Any, patch: Any) -> Any:
 
 def _value(column: Column, text: str | None) -> Any:
     if column.required and (text is None or text == ""):
-        raise Refused
+        raise RefusedError
     if text is None:
         return None
     match column.type:
         case Type.TEXT:
             if len(text.encode()) > MAX_TEXT_BYTES or (column.choices and text not in column.choices):
-                raise Refused
+                raise RefusedError
             return text
         case Type.TIMESTAMP:
             return instant(text)
@@ -232,17 +234,17 @@ def _value(column: Column, text: str | None) -> Any:
 def _bounded(column: Column, text: str) -> float | int:
     if not _NUMBER.fullmatch(text):
         if re.fullmatch(r"\s*[+-]?[\d_.,]*\d[\d_.,eE+-]*\s*", text) or text.strip() != text:
-            raise Unsure
-        raise Refused
+            raise UnsureError
+        raise RefusedError
     number = float(text)
     low = -math.inf if column.low is None else column.low
     high = math.inf if column.high is None else column.high
     if not (low <= number <= high) or not math.isfinite(number):
-        raise Refused
+        raise RefusedError
     if column.type is Type.DOUBLE:
         return number + 0.0
     if number != int(number):
-        raise Refused
+        raise RefusedError
     return int(number)
 
 
@@ -251,14 +253,14 @@ def _boolean(text: str) -> bool:
     if word in {"true", "false"}:
         return word == "true"
     if word.strip() in _WORDS | {"true", "false"} or _NUMBER.fullmatch(text):
-        raise Unsure
-    raise Refused
+        raise UnsureError
+    raise RefusedError
 
 
 def _labels(text: str) -> Nested:
     labels = _object_of(text)
     if any(isinstance(value, dict | list) for value in labels.values()):
-        raise Refused
+        raise RefusedError
     texts = {name: as_text(value) for name, value in labels.items()}
     return Nested(json.dumps({name: str(texts[name]) for name in sorted(texts) if texts[name] is not None}))
 
@@ -268,22 +270,28 @@ def instant(text: str) -> datetime:
     match = _INSTANT.fullmatch(text)
     if not match:
         if re.search(r"\d", text) and re.fullmatch(r"[\x00-\x20\dTtZz:.,+\-/A-Za-z()]*", text):
-            raise Unsure
-        raise Refused
+            raise UnsureError
+        raise RefusedError
     year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[:6])
     zone = match[8] or "Z"
     offset = timedelta() if zone == "Z" else timedelta(hours=int(zone[1:3]), minutes=int(zone[3:].lstrip(":") or 0))
     if hour == 24 or second == 60 or offset >= timedelta(hours=14) or int(zone[3:].lstrip(":") or 0) > 59:
-        raise Unsure
+        raise UnsureError
     try:
         found = datetime(
-            year, month, day, hour, minute, second, int((match[7] or "0")[:6].ljust(6, "0")),
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+            int((match[7] or "0")[:6].ljust(6, "0")),
             tzinfo=timezone(-offset if zone[0] == "-" else offset),
-        ).astimezone(UTC)  # fmt: skip
+        ).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise Refused from error
+        raise RefusedError from error
     if not _FIRST <= found < _END:
-        raise Refused
+        raise RefusedError
     return found
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from tidemill.engines import relations
 from tidemill.engines.load import of_portion
-from tidemill.sources.files import Layout, Portion, Seen, is_pattern, reading
+from tidemill.sources.files import Layout, Portion, Seen, reading
+from tidemill.sources.finding import is_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

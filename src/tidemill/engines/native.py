@@ -14,7 +14,7 @@ from tidemill.engines.contract import MACROS
 from tidemill.engines.quoting import literal, literals
 from tidemill.errors import SourceError
 from tidemill.records import CONTRACTS, JOB
-from tidemill.sources import files
+from tidemill.sources import parts
 from tidemill.sources.files import Layout
 
 if TYPE_CHECKING:
@@ -92,25 +92,25 @@ def _copy_lines(connection: DuckDBPyConnection, load: Load, contract: Contract, 
 
     whole = Path(load.readable)
     plain = load.spooled or (load.portion and load.portion.compression == "none")
-    parts = files.parts(whole) if lean and load.large and plain else []
-    if not parts:
+    found = parts.find(whole) if lean and load.large and plain else []
+    if not found:
         return copy(connection, load, contract, given())
 
     def staged(number: int, start: int, end: int) -> int:
         name = f"part-{number}"
         part = load.folder / name
-        if len(parts) > 1:
-            files.cut(whole, start, end, part)
+        if len(found) > 1:
+            parts.cut(whole, start, end, part)
         with engine.beside(connection) as own:
             own.execute(MACROS)
-            rows = copy_part(own, load, contract, given(part if len(parts) > 1 else whole), name)
+            rows = copy_part(own, load, contract, given(part if len(found) > 1 else whole), name)
         part.unlink(missing_ok=True)
         return rows
 
     connection.execute("SET preserve_insertion_order = false")
     try:
         with ThreadPoolExecutor(min(PARTS_AT_ONCE, engine.threads(connection))) as pool:
-            return sum(pool.map(staged, range(len(parts)), *zip(*parts, strict=True)))
+            return sum(pool.map(staged, range(len(found)), *zip(*found, strict=True)))
     finally:
         connection.execute("SET preserve_insertion_order = true")
 

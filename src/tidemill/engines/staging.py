@@ -16,11 +16,8 @@ from tidemill.engines.native import stage_native
 from tidemill.engines.quoting import literal, literals
 from tidemill.errors import SourceError, UsageError
 from tidemill.records import CONTRACTS, EVENT, JOB, METRIC, QUARANTINE
-from tidemill.sources.files import (
-    MAX_RAW_BYTES,
-    Layout,
-    is_pattern,
-)
+from tidemill.sources.files import MAX_RAW_BYTES, Layout
+from tidemill.sources.finding import is_pattern
 from tidemill.sources.spool import RETURN, check_whole, has_blank_rows, spool, spool_rows
 
 if TYPE_CHECKING:

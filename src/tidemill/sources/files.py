@@ -1,4 +1,4 @@
-"""Files as sources: finding them, telling what is new in them, and making odd ones readable.
+"""Files as sources: how records stand in them, and what is new in them.
 
 A file's content is its bytes and the parts of its path that the format reads. A file that grew is read
 from where its last load ended, if its head is unchanged.
@@ -7,14 +7,12 @@ from where its last load ended, if its head is unchanged.
 from __future__ import annotations
 
 import codecs
-import glob
 import hashlib
 import json
 import os
 import re
 import time
 import urllib.parse
-from bisect import bisect
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,17 +28,10 @@ from tidemill.errors import SourceError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_DAY: Final = re.compile(rb'"timestamp"\s*:\s*"(\d{4}-\d\d-\d\d)')
 CHUNK: Final = 8 << 20
 FEW_CHUNKS: Final = 4
 BUFFER: Final = 256 << 10
 """What is read at once to be digested: it stays in the processor's cache."""
-FAR_ENOUGH: Final = 1 << 16
-"""A line that says its day stands within so many bytes."""
-SMALL_DAY: Final = 16 << 20
-"""Days of fewer bytes are told apart when they are written."""
-LONG_PART: Final = 256 << 20
-"""A part that is no longer can be told apart in memory."""
 MAX_DOCUMENT_BYTES: Final = 64 << 20
 MAX_RAW_BYTES: Final = 1 << 20
 """How much of a refused text is kept."""
@@ -57,7 +48,7 @@ class Layout(StrEnum):
     PARQUET = "parquet"
 
 
-_LAYOUTS: Final = {
+LAYOUTS: Final = {
     ".jsonl": Layout.LINES,
     ".ndjson": Layout.LINES,
     ".log": Layout.LINES,
@@ -66,7 +57,6 @@ _LAYOUTS: Final = {
     ".csv": Layout.CSV,
     ".parquet": Layout.PARQUET,
 }
-_WILD: Final = frozenset("*?[")
 _COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd"}
 
 
@@ -103,62 +93,11 @@ class Portion:
         return self.start == 0 and self.end == self.seen.size
 
 
-def find(patterns: Iterable[str]) -> list[Path]:
-    """The files that paths, folders and globs name, sorted; SourceError for one that names nothing."""
-    found: dict[Path, None] = {}
-    for pattern in patterns:
-        with reading(Path(pattern)):
-            matches = _matches(Path(pattern))
-        if not matches:
-            what = "is a folder without JSON, CSV or Parquet files" if Path(pattern).is_dir() else "does not exist"
-            message = f"{pattern} {what}"
-            raise SourceError(message)
-        found |= dict.fromkeys(matches)
-    return list(found)
-
-
-def _matches(path: Path) -> list[Path]:
-    if path.is_dir():
-        return [file for file in sorted(path.rglob("*")) if file.is_file() and _suffixes(file)[0] in _LAYOUTS]
-    if path.exists():
-        if not path.is_file():  # a pipe would be waited for, a device never ends
-            message = f"{path} is no file that can be read again; write its records to a file"
-            raise SourceError(message)
-        return [path]
-    names = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - patterns may be absolute
-    return [Path(name) for name in names if Path(name).is_file()]
-
-
-def astray(patterns: Iterable[str], found: Iterable[Path]) -> Iterator[Path]:
-    """Of the files that folders and globs name those that a link leads out of all of these folders.
-
-    Whoever may write into a folder would else have any file of this machine read. A link that is named itself is meant.
-    """
-    patterns = list(patterns)
-    named = {Path(pattern) for pattern in patterns}
-    roots = [_root(Path(pattern)).resolve() for pattern in patterns]
-    for path in found:
-        if path not in named and not any(path.resolve().is_relative_to(root) for root in roots):
-            yield path
-
-
-def _root(path: Path) -> Path:
-    """The folder in which a pattern's files are searched: all of it up to the first part with a wildcard."""
-    if path.exists():
-        return path
-    wild = next((n for n, part in enumerate(path.parts) if is_pattern(part)), len(path.parts))
-    return Path(*path.parts[:wild])
-
-
-def is_pattern(text: str) -> bool:
-    """Whether a path's text, given to the engine or to glob, may stand for other files, too."""
-    return not _WILD.isdisjoint(text)
-
-
-def _suffixes(path: Path) -> tuple[str, str]:
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    compression = suffixes.pop() if suffixes and suffixes[-1] in _COMPRESSIONS else ""
-    return (suffixes[-1] if suffixes else "", compression)
+def suffixes(path: Path) -> tuple[str, str]:
+    """How a file's name ends, in lower case: what says how records stand in it, and what says how it is packed."""
+    found = [suffix.lower() for suffix in path.suffixes]
+    compression = found.pop() if found and found[-1] in _COMPRESSIONS else ""
+    return (found[-1] if found else "", compression)
 
 
 def portion(path: Path, format_name: str, parts: Iterable[str], last: Seen | None) -> Portion | None:
@@ -194,7 +133,7 @@ def unchanged(path: Path, last: Seen | None) -> bool:
 
 
 def _portion(path: Path, format_name: str, parts: Iterable[str], last: Seen | None) -> Portion | None:
-    suffix, packed = _suffixes(path)
+    suffix, packed = suffixes(path)
     compression = _COMPRESSIONS.get(packed, "none")
     layout = _layout(path, suffix, compression)
     with path.open("rb") as file:
@@ -226,9 +165,9 @@ def _portion(path: Path, format_name: str, parts: Iterable[str], last: Seen | No
 
 
 def _layout(path: Path, suffix: str, compression: str) -> Layout:
-    layout = _LAYOUTS.get(suffix)
+    layout = LAYOUTS.get(suffix)
     if layout is None:
-        known = ", ".join(_LAYOUTS)
+        known = ", ".join(LAYOUTS)
         message = f"{path} is of no known type ({known}, each also .gz or .zst); rename it or name other files"
         raise SourceError(message)
     if layout is Layout.DOCUMENT and _holds_lines(path, compression):
@@ -298,60 +237,6 @@ def _last_line(file: IO[bytes], size: int) -> int:
     return 0
 
 
-def parts(path: Path) -> list[tuple[int, int]]:
-    """From where to where the lines of each day stand in a file of JSON lines, if it is in the order of time.
-
-    Told by looking for the bytes at which a day begins: a file out of order has days in the wrong place, too. Long days
-    are in parts. Empty when a line's day cannot be told, or when a day would be small.
-    """
-    size = path.stat().st_size
-    found: list[tuple[int, int]] = []
-    with path.open("rb") as file:
-        last = _day_after(file, max(0, size - FAR_ENOUGH))
-        start, day = 0, _day_after(file, 0)[1]
-        while day and last[1] and day < last[1]:
-            known: str = day
-            end, day = _day_after(
-                file, bisect(range(size), known, lo=start, key=lambda at: _day_after(file, at)[1] or last[1] or known)
-            )
-            found.append((start, end))
-            start = end
-        found.append((start, size))
-        if not day or size / len(found) < SMALL_DAY:
-            return []
-        return [part for start, end in found for part in _shortened(file, start, end)]
-
-
-def _shortened(file: IO[bytes], start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Some lines in parts of about the same size, none of them long."""
-    size = -(-(end - start) // -(-(end - start) // LONG_PART))
-    while end - start > size:
-        file.seek(start + size)
-        file.readline()
-        cut = min(file.tell(), end)
-        yield start, cut
-        start = cut
-    if start < end:
-        yield start, end
-
-
-def _day_after(file: IO[bytes], offset: int) -> tuple[int, str | None]:
-    """Where the first line at or after an offset begins, and the day that it says."""
-    begin = offset - 1 if offset else 0
-    file.seek(begin)
-    text = file.read(FAR_ENOUGH)
-    start = text.find(b"\n") + 1 if offset else 0
-    match = _DAY.search(text, start)
-    return begin + start, match[1].decode() if match else None
-
-
-def cut(path: Path, start: int, end: int, target: Path) -> None:
-    """Copy some bytes of a file to one of their own."""
-    with path.open("rb") as file, target.open("wb") as copy:
-        while start < end and (sent := os.sendfile(copy.fileno(), file.fileno(), start, min(CHUNK, end - start))):
-            start += sent
-
-
 def _digests(file: IO[bytes], head: Seen | None, end: int) -> tuple[str, str, int]:
     """The digest of a file up to `end`, and, when its head is as it was, that of the rest and the head's lines."""
     whole = _digest(file.fileno(), 0, end)
@@ -385,7 +270,7 @@ def _newlines(descriptor: int, end: int) -> int:
 def path_parts(path: Path, names: Iterable[str]) -> dict[str, str]:
     """The parts of a path that a format reads: `filename`, and the values of `key=value` folders and names."""
     stem = path.name
-    while Path(stem).suffix.lower() in {*_LAYOUTS, *_COMPRESSIONS}:
+    while Path(stem).suffix.lower() in {*LAYOUTS, *_COMPRESSIONS}:
         stem = Path(stem).stem
     pairs = (re.fullmatch(r"([^=]+)=(.*)", part) for part in (*path.parts[:-1], stem))
     keys = {pair[1]: urllib.parse.unquote(pair[2]) for pair in pairs if pair}
