@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tidemill import delta, lake
+from tidemill import delta, lake, session
 from tidemill.engines import compacting
-from tidemill.engines import duckdb as engine
 from tidemill.vacuum import GRACE_SECONDS, vacuum
 
 if TYPE_CHECKING:
@@ -92,9 +91,7 @@ def _replace(home: Home, settings: Settings, group: _Group) -> bool:
     folder.mkdir(parents=True)
     with ExitStack() as staged:
         staged.callback(shutil.rmtree, folder, ignore_errors=True)
-        with engine.connect(
-            timezone=None, memory_limit=settings.memory_limit, threads=settings.threads, temp_directory=folder
-        ) as connection:
+        with session.connect(home, settings, timezone=None) as connection:
             addition = compacting.merge(connection, group.table, group.files, folder)
         with home.lock("lake"):
             lake.prepare(home)

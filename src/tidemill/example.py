@@ -8,7 +8,7 @@ EXAMPLE = """\
 # The timezone in which hours, days, weeks and months are reported. Records are kept in UTC.
 # timezone = "UTC"
 
-# How much memory a build may use (default: 80 % of the machine), and how many threads.
+# How much memory a command may use (default: 60 % of the machine, or of its control group), and how many threads.
 # memory_limit = "8GB"
 # threads = 2
 

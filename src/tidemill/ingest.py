@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from tidemill import formats, lake
+from tidemill import formats, lake, session
 from tidemill.engines import bundle, checking, contract, relations, staging
-from tidemill.engines.duckdb import connect
 from tidemill.engines.load import identity, of_portion
 from tidemill.engines.settlement import carriers, settle
 from tidemill.errors import TidemillError, UsageError
@@ -202,7 +201,7 @@ class _Queue:
                 return False
             try:
                 staging.stage(self.run.connection, carrier)
-            except UsageError:
+            except TidemillError:
                 shutil.rmtree(carrier.folder, ignore_errors=True)
                 for load in loads:
                     load.carrier = None
@@ -244,9 +243,7 @@ class _Queue:
 def open_connection(home: Home, settings: Settings) -> DuckDBPyConnection:
     """A connection on which loads can be staged and settled."""
     home.make(home.staging)
-    connection = connect(
-        timezone=None, memory_limit=settings.memory_limit, threads=settings.threads, temp_directory=home.staging
-    )
+    connection = session.connect(home, settings, timezone=None)
     connection.execute(contract.MACROS)
     checking.tune(connection)
     return connection

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import duckdb
 
+from tidemill.engines import faults
 from tidemill.engines.quoting import literal, literals
 from tidemill.errors import TidemillError, UsageError
 
@@ -80,6 +81,8 @@ def failures() -> Iterator[None]:
         yield
     except _MISTAKES as error:
         raise UsageError(f"the query cannot be run: {_line(error)}") from error
+    except duckdb.OutOfMemoryException as error:
+        raise TidemillError(f"the query failed: {faults.unfit(error)}") from error
     except duckdb.Error as error:
         raise TidemillError(f"the query failed: {_line(error)}") from error
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 import duckdb
 
-from tidemill.engines import bundle, inputs, objects, raw, settle
+from tidemill.engines import bundle, faults, inputs, objects, raw, settle
 from tidemill.engines import contract as contract_sql
 from tidemill.engines.mapped import format_fault, stage_format
 from tidemill.engines.native import stage_native
 from tidemill.engines.quoting import literal, literals
-from tidemill.errors import SourceError, UsageError
+from tidemill.errors import SourceError, TidemillError
 from tidemill.records import CONTRACTS, EVENT, JOB, METRIC, QUARANTINE
 from tidemill.sources.files import (
     MAX_RAW_BYTES,
@@ -68,7 +68,9 @@ def _more_careful(load: Load, error: duckdb.Error) -> bool:
     return False
 
 
-def _unusable(load: Load, error: duckdb.Error) -> UsageError:
+def _unusable(load: Load, error: duckdb.Error) -> TidemillError:
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return TidemillError(f"{load.uri} cannot be loaded: {faults.unfit(error)}")
     message = str(error).splitlines()[0]
     if not load.format.native:
         return format_fault(load, message)

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tidemill import capacity, spill
+from tidemill.home import Home
+
+GROUPS: Final = {
+    "version 2": ("0::/app/web", {"app/web/memory.max": "max", "app/memory.max": "5000000"}),
+    "version 2 in a container": ("0::/", {"memory.max": "5000000"}),
+    "version 2 with the host's path": ("0::/host/only", {"memory.max": "5000000"}),
+    "version 1": ("4:cpu,memory:/app", {"memory/app/memory.limit_in_bytes": "5000000"}),
+    "version 1 in a container": ("4:memory:/docker/1", {"memory/memory.limit_in_bytes": "5000000"}),
+    "the least of all": ("0::/a/b", {"a/b/memory.max": "9000000", "a/memory.max": "5000000", "memory.max": "7000000"}),
+}
+
+
+@pytest.mark.parametrize("case", GROUPS)
+def test_what_there_is_of_a_control_group(tmp_path: Path, case: str) -> None:
+    """A group of processes has no more than its own limit, and those of the groups that it is in."""
+    group, files = GROUPS[case]
+    for name, text in {
+        "proc/self/cgroup": f"1:name=systemd:/\n{group}\n",
+        **{f"sys/fs/cgroup/{n}": t for n, t in files.items()},
+    }.items():
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    assert capacity.available(tmp_path) == 5_000_000
+
+
+def test_what_there_is_of_a_machine(tmp_path: Path) -> None:
+    """Without control groups, or without limits, it is the machine's memory; version 1 says no limit by a huge one."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert capacity.available(tmp_path) == machine
+    group = tmp_path / "sys/fs/cgroup/memory"
+    group.mkdir(parents=True)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("4:memory:/\n")
+    (group / "memory.limit_in_bytes").write_text("9223372036854771712\n")
+    assert capacity.available(tmp_path) == machine
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("8GB", 8 * 10**9), ("512MiB", 512 << 20), ("1.5 KB", 1500), ("2TiB", 2 << 40)]
+)
+def test_a_size(text: str, size: int) -> None:
+    """Units are decimal, and with an i binary, as the engine has them."""
+    assert capacity.size(text) == size
+
+
+def test_what_the_engine_may_have() -> None:
+    """All but what Python holds beside it; of little, a part."""
+    assert capacity.of_engine("8GB") == 8 * 10**9 - capacity.BESIDE
+    assert capacity.of_engine("100MB") == 40 * 10**6
+
+
+HOLDS: Final = """
+import sys, time
+from pathlib import Path
+from tidemill import spill
+from tidemill.home import Home
+own = spill.folder(Home.at(sys.argv[1]))
+(own / "left").write_text("a block")
+print(own, flush=True)
+time.sleep(60)
+"""
+
+
+def test_the_next_process_removes_what_a_dead_one_left(tmp_path: Path) -> None:
+    """What a killed process spilled goes with the next one that spills; what a living one holds stays."""
+    with subprocess.Popen([sys.executable, "-c", HOLDS, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        own = Path(holder.stdout.readline().strip())
+        spill.sweep(tmp_path / spill.FOLDER)
+        assert (own / "left").exists()
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    assert own.is_relative_to(tmp_path)
+    assert (own / "left").exists()
+    spill.sweep(tmp_path / spill.FOLDER)
+    assert not own.exists()
+
+
+def test_a_process_leaves_nothing(tmp_path: Path) -> None:
+    """Its folder goes when it ends, and the folder of such folders if it is the last."""
+    ends = HOLDS.replace("time.sleep(60)", "")
+    said = subprocess.run([sys.executable, "-c", ends, str(tmp_path)], stdout=subprocess.PIPE, text=True, check=True)
+    assert Path(said.stdout.strip()).is_relative_to(tmp_path)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_home_that_cannot_be_written_spills_elsewhere(tmp_path: Path) -> None:
+    """What is not there is not made."""
+    assert not spill.folder(Home.at(tmp_path / "none")).is_relative_to(tmp_path)
+    assert not (tmp_path / "none").exists()
