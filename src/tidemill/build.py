@@ -130,7 +130,7 @@ def begin(
     """
     thresholds.check(home, settings)
     with home.lock("tables"):
-        publish.mend(home)
+        publish.mend(home, durable=settings.durable)
         folder = home.tables / f"{publish.UNFINISHED}{uuid.uuid4().hex}"
         home.make(folder)
         try:

@@ -99,7 +99,9 @@ def _replace(home: Home, settings: Settings, group: _Group) -> bool:
             if not all(file.path in there for file in group.files):
                 return False
             journaled = staged.pop_all()  # whatever happens now: what the journal names must stay until it is done
-            lake.commit(home, [f"compact-{uuid.uuid4().hex}"], [addition], instead_of=group.files)
+            lake.commit(
+                home, [f"compact-{uuid.uuid4().hex}"], [addition], instead_of=group.files, durable=settings.durable
+            )
             journaled.close()
             return True
 
@@ -111,7 +113,7 @@ def _finish(home: Home, found: dict[str, Compacted]) -> None:
         now = lake.snapshot(home)
         for table, made in found.items():
             made.bytes_after = _size(now.paths(table))
-            delta.shorten_log(home.lake / table)
+            delta.shorten_log(home.lake / table, beside=home.staging)
 
 
 def _size(paths: Iterable[str]) -> int:

@@ -12,6 +12,10 @@ EXAMPLE = """\
 # memory_limit = "8GB"
 # threads = 2
 
+# What a power failure may lose: "none" waits for the disk only where the lake would not mend itself, and may lose the
+# newest loads or snapshot; "fsync" waits until everything that a commit or a publish names is on the disk.
+# durability = "none"
+
 # Each source is a table of its own. `path` is a file, a folder or a glob, or a list of them, relative to this file.
 # [sources.app]
 # path = "raw/*.jsonl"

@@ -233,7 +233,7 @@ class _Queue:
     def _commit(self) -> None:
         if self.staged:
             self.report.loads += commit(
-                self.run.home, self.run.connection, self.staged, self.run.ledger, self.run.settings.timezone
+                self.run.home, self.run.connection, self.staged, self.run.ledger, self.run.settings
             )
             self.memory.keep(self.staged)
             self.run.done |= self.run.begun - {load.load_id for load in self.small}
@@ -250,12 +250,12 @@ def open_connection(home: Home, settings: Settings) -> DuckDBPyConnection:
 
 
 def commit(
-    home: Home, connection: DuckDBPyConnection, batch: Sequence[Load], known: Collection[str], timezone: str
+    home: Home, connection: DuckDBPyConnection, batch: Sequence[Load], known: Collection[str], settings: Settings
 ) -> list[dict[str, object]]:
     """Settle staged loads and append them to the lake as one commit; returns the ledger's new rows.
 
     None of the loads is in the files of the ledger that are `known`; those that others finished since are left out.
-    `timezone` is that of the reports: records of days that were pruned of it are refused.
+    Records of reporting days that were pruned are refused.
     """
     if not batch:
         return []
@@ -271,9 +271,9 @@ def commit(
             fresh = [load for load in batch if load.load_id not in finished]
             if not fresh:
                 return []
-            additions, ledger = settle(connection, now, fresh, settled, opening(now.pruned, timezone))
+            additions, ledger = settle(connection, now, fresh, settled, opening(now.pruned, settings.timezone))
             if additions:
                 journaled = staged.pop_all()  # whatever happens now: what the journal names must stay until it is done
-                lake.commit(home, [str(row["load_id"]) for row in ledger], additions)
+                lake.commit(home, [str(row["load_id"]) for row in ledger], additions, durable=settings.durable)
                 journaled.close()
             return ledger

@@ -13,14 +13,15 @@ import shutil
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tidemill import delta
 from tidemill.delta import RECORD_TABLES, TABLES, Addition, DataFile
+from tidemill.durable import sync, sync_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from tidemill.home import Home
 
@@ -87,16 +88,29 @@ def snapshot(home: Home) -> Snapshot:
     return Snapshot({table: delta.files(home.lake / table, table) for table in TABLES}, pruned_before(home))
 
 
-def commit(home: Home, ids: Sequence[str], additions: Sequence[Addition], instead_of: Sequence[DataFile] = ()) -> None:
+def commit(
+    home: Home,
+    ids: Sequence[str],
+    additions: Sequence[Addition],
+    instead_of: Sequence[DataFile] = (),
+    *,
+    durable: bool = False,
+) -> None:
     """Append staged files to their tables as one commit that survives a crash; call it under the lock.
 
     `ids` are those of the loads, each an application transaction. Files that take the place of others change no data.
+    One that is `durable` survives a power failure, too: what it names is on the disk before it is named.
     """
+    if durable:
+        logs = [file for table in TABLES for file in delta.log_files(home.lake / table)]
+        sync_files([*logs, *(Path(addition.staged) for addition in additions)], home.lake)
+        sync(home.path)
     journal = home.lake / f"journal-{time.time_ns()}.json"
     entry = {
         "ids": list(ids),
         "additions": [asdict(addition) for addition in additions],
         "removals": [os.path.relpath(file.path, home.lake) for file in instead_of],
+        "durable": durable,
     }
     replace(journal, json.dumps(entry))
     _finish(home, journal)
@@ -106,26 +120,19 @@ def replace(file: Path, text: str) -> None:
     """Write a file that is whole, or as it was before, whenever this is killed and whenever the power goes."""
     beside = file.with_suffix(".tmp")
     beside.write_text(text)
-    _sync(beside)
+    sync(beside)
     beside.rename(file)
-    _sync(file.parent)
-
-
-def _sync(path: Path) -> None:
-    """Wait until the disk has a file, or the names in a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(file.parent)
 
 
 def _finish(home: Home, journal: Path) -> None:
     entry = json.loads(journal.read_text())
     additions = [Addition(**addition) for addition in entry["additions"]]
+    beside = home.staging if entry.get("durable") else None
     for table in TABLES:
         removed = [path.removeprefix(f"{table}/") for path in entry["removals"] if path.startswith(f"{table}/")]
-        delta.append(home.lake / table, table, entry["ids"], [a for a in additions if a.table == table], removed)
+        new = [a for a in additions if a.table == table]
+        delta.append(home.lake / table, table, entry["ids"], new, removed, beside=beside)
     journal.unlink()
 
 
@@ -150,4 +157,4 @@ def _finish_pruning(home: Home) -> None:
         folder = home.lake / table
         gone = [os.path.relpath(file.path, folder) for file in delta.files(folder, table) if file.day < before]
         if gone:
-            delta.remove(folder, table, gone)
+            delta.remove(folder, table, gone, beside=home.staging)

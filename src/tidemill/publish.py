@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tidemill import lake
+from tidemill.durable import sync, sync_files
 from tidemill.engines import breaches, snapshot
 
 if TYPE_CHECKING:
@@ -103,7 +104,10 @@ def publish(build: Build, *, despite: Sequence[str] = ()) -> str:
     open_breaches = breaches.write(build.connection, folder)
     snapshot.write_catalog(folder, build.lake)
     _write_manifest(build, folder, name, now, despite, open_breaches=open_breaches)
-    _swap(home, folder)
+    durable = build.settings.durable
+    if durable:
+        sync_files([file for file in folder.rglob("*") if file.is_file()], home.path)
+    _swap(home, folder, durable=durable)
     _prune(home, build.settings.snapshots.keep)
     return name
 
@@ -139,20 +143,24 @@ def _write_manifest(
     (folder / MANIFEST).write_text(json.dumps(values))
 
 
-def _swap(home: Home, folder: Path) -> None:
+def _swap(home: Home, folder: Path, *, durable: bool) -> None:
     link = home.tables / f"current-{uuid.uuid4().hex}"
     link.symlink_to(folder.relative_to(home.tables))
     link.rename(home.tables / "current")
-    _name(home, folder)
+    _name(home, folder, durable=durable)
 
 
-def _name(home: Home, folder: Path) -> None:
+def _name(home: Home, folder: Path, *, durable: bool) -> None:
     text = home.tables / f"CURRENT-{uuid.uuid4().hex}"
     text.write_text(str(folder))
+    if durable:
+        sync(text)
     text.rename(home.tables / "CURRENT")
+    if durable:
+        sync(home.tables)
 
 
-def mend(home: Home) -> None:
+def mend(home: Home, *, durable: bool = False) -> None:
     """Finish the swap, and remove the leftovers, of a build that was killed; call it under the tables' lock."""
     for folder in [*home.tables.glob(f"{UNFINISHED}*"), *_snapshots(home).glob("*")]:
         if not (folder / MANIFEST).exists():
@@ -164,7 +172,7 @@ def mend(home: Home) -> None:
     if link.is_symlink():
         folder = home.tables / link.readlink()
         if not text.exists() or text.read_text() != str(folder):
-            _name(home, folder)
+            _name(home, folder, durable=durable)
 
 
 def _prune(home: Home, keep: int) -> None:

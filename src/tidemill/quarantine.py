@@ -79,7 +79,7 @@ def retry(home: Home, settings: Settings, *, reason: str | None = None) -> list[
         try:
             load = _load(home, settings, connection, group)
             staging.stage(connection, load)
-            report.loads += commit(home, connection, [load], snapshot.paths("loads"), settings.timezone)
+            report.loads += commit(home, connection, [load], snapshot.paths("loads"), settings)
         except UsageError as error:
             report.failures.append(error)
     return list(reports.values())
