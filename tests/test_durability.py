@@ -127,8 +127,8 @@ def traced(mill: Tidemill, folder: Path, *commands: tuple[str, ...]) -> dict[str
         trace = folder / "trace"
         subprocess.run(
             [
-                *("strace", "-f", "-y", "-s", "4096", "-qq", "-e", f"trace={CALLS}", "-o", trace),
-                *(sys.executable, "-m", "tidemill", "--home", mill.home.path, *command),
+                *("strace", "-f", "-y", "-s", "4096", "-qq", "-e", f"trace={CALLS}", "-o", str(trace)),
+                *(sys.executable, "-m", "tidemill", "--home", str(mill.home.path), *command),
             ],
             check=True,
             capture_output=True,

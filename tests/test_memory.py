@@ -7,11 +7,15 @@ import sys
 from pathlib import Path
 from typing import Final
 
+import duckdb
 import pytest
 
+from tests.homes import AS_OF, few_tables, home  # noqa: F401 - a fixture for all
 from tidemill import capacity, spill
 from tidemill.home import Home
 
+FEW: Final = ("activity_daily",)
+RECORDS: Final = 2_200_000
 GROUPS: Final = {
     "version 2": ("0::/app/web", {"app/web/memory.max": "max", "app/memory.max": "5000000"}),
     "version 2 in a container": ("0::/", {"memory.max": "5000000"}),
@@ -101,3 +105,30 @@ def test_a_home_that_cannot_be_written_spills_elsewhere(tmp_path: Path) -> None:
     """What is not there is not made."""
     assert not spill.folder(Home.at(tmp_path / "none")).is_relative_to(tmp_path)
     assert not (tmp_path / "none").exists()
+
+
+def test_data_ten_times_larger_than_memory(tmp_path: Path) -> None:
+    """Loading and building it finishes, what is spilled is gone, and every record is counted; as with enough memory."""
+    file, limit = tmp_path / "calls.parquet", 100_000_000
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.execute(f"""
+            COPY (
+                SELECT 'r' || i AS id, 'llm_request' AS type, 's' || hash(i) AS session_id,
+                    TIMESTAMPTZ '2026-02-10 00:00:00+00' + INTERVAL (i % 86400) SECOND AS timestamp,
+                    (hash(i) % 1000003) / 1009 AS duration_ms, repeat(md5(i::VARCHAR), 4) AS text
+                FROM range({RECORDS}) r(i)
+            ) TO '{file}' (FORMAT parquet)""")
+        held = f"SELECT sum(strlen(id || type || session_id || text) + 16) FROM '{file}'"
+        assert connection.execute(held).fetchall()[0][0] > 10 * capacity.of_engine(f"{limit // 1_000_000}MB")
+        exact = connection.execute(
+            f"SELECT count(*), count(DISTINCT session_id), quantile_cont(duration_ms, [0.5, 0.95, 0.99]) FROM '{file}'"
+        ).fetchall()
+    mill = home(tmp_path, settings=f'memory_limit = "{limit // 1_000_000}MB"')
+    reports = mill.ingest(file, record="event", source="app")
+    assert [report.failures for report in reports] == [[]]
+    mill.build("activity_daily", as_of=AS_OF)
+    found = mill.sql(
+        "SELECT events, sessions, [p50_duration_ms, p95_duration_ms, p99_duration_ms] FROM activity_daily"
+    ).fetchall()
+    assert found == exact
+    assert [path for path in (mill.home.path / spill.FOLDER).rglob("*") if path.is_file()] == []

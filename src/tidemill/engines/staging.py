@@ -10,6 +10,7 @@ import duckdb
 
 from tidemill.engines import bundle, faults, inputs, objects, raw, settle
 from tidemill.engines import contract as contract_sql
+from tidemill.engines import duckdb as engine
 from tidemill.engines.mapped import format_fault, stage_format
 from tidemill.engines.native import stage_native
 from tidemill.engines.quoting import literal, literals
@@ -34,7 +35,19 @@ SHARED_RAW_BYTES: Final = 65_536
 
 
 def stage(connection: DuckDBPyConnection, load: Load) -> None:
-    """Read and check a load; afterwards its folder holds all that settling needs."""
+    """Read and check a load; afterwards its folder holds all that settling needs.
+
+    Where memory does not suffice for several threads, it is read with one.
+    """
+    threads = engine.threads(connection)
+    try:
+        _stage_carefully(connection, load)
+    finally:
+        if engine.threads(connection) != threads:
+            connection.execute(f"SET threads = {threads}")
+
+
+def _stage_carefully(connection: DuckDBPyConnection, load: Load) -> None:
     if load.portion and load.portion.compression == "zstd":
         check_whole(load.portion)
     if load.members:
@@ -46,7 +59,7 @@ def stage(connection: DuckDBPyConnection, load: Load) -> None:
         try:
             _stage(connection, load)
         except duckdb.Error as error:
-            if not _more_careful(load, error):
+            if not _more_careful(connection, load, error):
                 raise _unusable(load, error) from error
             shutil.rmtree(load.folder)
         else:
@@ -55,8 +68,11 @@ def stage(connection: DuckDBPyConnection, load: Load) -> None:
         bundle.count(connection, load)
 
 
-def _more_careful(load: Load, error: duckdb.Error) -> bool:
+def _more_careful(connection: DuckDBPyConnection, load: Load, error: duckdb.Error) -> bool:
     """Whether there is a slower way to read a load, which takes more than the one that failed; it is taken next."""
+    if isinstance(error, duckdb.OutOfMemoryException) and engine.threads(connection) > 1:
+        connection.execute("SET threads = 1")
+        return True
     if not isinstance(error, (duckdb.InvalidInputException, duckdb.NotImplementedException)):
         return False
     if not load.lenient and "Malformed JSON" in str(error):
