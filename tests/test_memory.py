@@ -15,7 +15,7 @@ from tidemill import capacity, spill
 from tidemill.home import Home
 
 FEW: Final = ("activity_daily",)
-RECORDS: Final = 2_200_000
+RECORDS: Final = 1_100_000
 GROUPS: Final = {
     "version 2": ("0::/app/web", {"app/web/memory.max": "max", "app/memory.max": "5000000"}),
     "version 2 in a container": ("0::/", {"memory.max": "5000000"}),
@@ -109,7 +109,7 @@ def test_a_home_that_cannot_be_written_spills_elsewhere(tmp_path: Path) -> None:
 
 def test_records_ten_times_larger_than_memory(tmp_path: Path) -> None:
     """A build of them finishes with what a bare select finds in the file, and what was spilled is gone."""
-    file, limit = tmp_path / "calls.parquet", 100_000_000
+    file, limit = tmp_path / "calls.parquet", 50_000_000
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.execute(f"""
             COPY (
