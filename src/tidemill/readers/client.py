@@ -143,7 +143,7 @@ class Tidemill:
 
         `where` says what columns must equal (None: have no value): over a window, the columns that the records carry;
         of a published table, its own. A table that is built from other tables takes the whole reporting days that the
-        window touches, and its own columns..
+        window touches, and its own columns.
 
         Raises:
             UsageError: there is no such table, column or filter, the window is none, or nothing is published yet.
