@@ -229,7 +229,7 @@ def test_a_compaction_that_is_interrupted_leaves_what_its_journal_names(
 ) -> None:
     """Its commit is finished by whoever takes the lock next."""
 
-    def interrupted(*_arguments: object) -> None:
+    def interrupted(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
     mill = in_many_files(tmp_path)

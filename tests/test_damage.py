@@ -285,7 +285,7 @@ def test_a_lake_file_that_only_an_older_snapshot_names_is_missed(mill: Tidemill)
 def interrupted(mill: Tidemill, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Ingest, and be interrupted before the commit that the journal is of; the journal."""
 
-    def interrupt(*_arguments: object) -> None:
+    def interrupt(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -326,10 +326,10 @@ def test_a_lost_journal_is_found_by_the_ledger(mill: Tidemill, monkeypatch: pyte
     """Records without a load in the ledger are of a commit that nobody finishes any more."""
     append = delta.append
 
-    def events_only(folder: Path, *arguments: Any) -> None:
+    def events_only(folder: Path, *arguments: Any, **options: Any) -> None:
         if folder.name == "loads":
             raise KeyboardInterrupt
-        append(folder, *arguments)
+        append(folder, *arguments, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(delta, "append", events_only)

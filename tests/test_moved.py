@@ -140,7 +140,7 @@ def test_a_mounted_home_is_read_and_built(mill: Tidemill, tmp_path: Path) -> Non
 def test_a_copy_finishes_its_own_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From its own staged files: those of the home that it is a copy of stay where they are."""
 
-    def interrupt(*_arguments: object) -> None:
+    def interrupt(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
     mill = home(tmp_path, *RECORDS)

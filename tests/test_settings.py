@@ -3,19 +3,21 @@ from __future__ import annotations
 import json
 import re
 import zoneinfo
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from tests.homes import event, tm
-from tidemill import Tidemill
+from tidemill import Tidemill, capacity
 from tidemill.engines import duckdb as engine
 from tidemill.errors import SettingsError
 from tidemill.example import EXAMPLE
 from tidemill.home import Home
 from tidemill.limits import Threshold
 from tidemill.settings import Functions, Knowledge, Settings, Snapshots, Source, Windows, expanded, load
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 THRESHOLD: Final = '[thresholds.a]\ntable = "user_usage"\ncolumn = "cost_usd"\noperator = ">"\n'
 
@@ -73,12 +75,12 @@ def test_the_text_of_init_names_every_setting_with_its_default(tmp_path: Path) -
 
 
 def test_the_default_memory_is_what_the_text_of_init_says() -> None:
-    """Without memory_limit a build may use 80 % of the machine's."""
-    assert "default: 80 % of the machine" in EXAMPLE
-    kilobytes = int(re.findall(r"MemTotal: +(\d+)", Path("/proc/meminfo").read_text())[0])
+    """Without memory_limit a command may use 60 % of what there is, and the engine all of it but what Python holds."""
+    assert "default: 60 % of the machine" in EXAMPLE
+    everything = capacity.limit(None)
+    assert everything == int(0.6 * capacity.available())
     with engine.connect() as connection:
-        text: str = connection.execute("SELECT current_setting('memory_limit')").fetchall()[0][0]
-    assert float(text.removesuffix(" GiB")) == pytest.approx(0.8 * kilobytes / 2**20, rel=0.02)
+        assert engine.memory(connection) == pytest.approx(everything - capacity.BESIDE, rel=0.01)
 
 
 @pytest.mark.parametrize(

@@ -1,26 +1,19 @@
 from __future__ import annotations
 
-import math
 import os
-import random
 import shutil
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
-import duckdb
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
 from tests.homes import AS_OF, built, digests, event, home, job, metric, readers_of, tm
 from tidemill import Tidemill, catalog, clock
-from tidemill.engines import duckdb as engine
-from tidemill.engines import estimates
 from tidemill.errors import TidemillError, UsageError
-from tidemill.windows import Asked
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
 PERIOD_TABLES: Final = [
@@ -523,132 +516,6 @@ def test_python_raises_the_same(mill: Tidemill) -> None:
         mill.show("activity_daily", where={"evnts": 1})
 
 
-# Percentiles of what does not fit
-
-
-VALUES: Final = 200_000
-SMALL: Final = "6MB"
-"""Too little for the exact percentiles of so many values, and enough for the rest of the query."""
-SHAPES: Final = {
-    "lognormal": lambda rng: rng.lognormvariate(5, 2),
-    "uniform": lambda rng: rng.uniform(0, 1000),
-    "Pareto": lambda rng: rng.paretovariate(1.1),
-    "bimodal": lambda rng: rng.gauss(20, 2) if rng.random() < 0.6 else rng.gauss(5000, 300),
-    "tiny": lambda rng: 1e-300 * rng.uniform(1, 9),
-    "huge": lambda rng: 1e300 * rng.uniform(1, 9),
-    "negative": lambda rng: -rng.lognormvariate(0, 3),
-}
-
-
-def percentiles(values: Sequence[float | None], *, counted: bool) -> tuple[float | None, ...]:
-    """The three percentiles of some values, exact or of counted buckets."""
-    with engine.connect(threads=1) as connection:
-        if counted:
-            estimates.count_buckets(connection)
-        connection.register("given", pl.DataFrame({"x": values}, schema={"x": pl.Float64}).to_arrow())
-        found = connection.execute("SELECT unnest(percentiles(x)) FROM given").fetchall()
-    return tuple(found[0])
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_counted_percentiles_are_within_one_percent(shape: str) -> None:
-    """Of the value, whatever the values look like, and in order."""
-    rng = random.Random(f"percentiles {shape}")
-    values = [SHAPES[shape](rng) for _ in range(VALUES if shape in {"lognormal", "Pareto", "bimodal"} else 20_000)]
-    exact = percentiles(values, counted=False)
-    found = percentiles(values, counted=True)
-    assert exact != found
-    for estimate, value in zip(found, exact, strict=True):
-        assert estimate is not None
-        assert value is not None
-        assert abs(estimate - value) <= abs(value) * (0.01 + 1e-9)
-    assert min(values) <= found[0] <= found[1] <= found[2] <= max(values)  # type: ignore[operator]
-
-
-@pytest.mark.parametrize(
-    "values",
-    [[], [None, None], [300.0], [0.0, 0.0, 0.0], [None, 7.5], [0.0, 0.0, 100.0], [-3.0, 3.0], [1, 2]],
-    ids=str,
-)
-def test_counted_percentiles_of_few_values(values: list[float | None]) -> None:
-    """Of none there are none, one is its own, and zeros are zeros; what lies between two is between their estimates."""
-    exact = percentiles(values, counted=False)
-    found = percentiles(values, counted=True)
-    largest = max((abs(value) for value in values if value is not None), default=0.0)
-    if len({value for value in values if value is not None}) <= 1:
-        assert found == exact
-    for estimate, value in zip(found, exact, strict=True):
-        assert (estimate is None) == (value is None)
-        assert estimate is None or math.isclose(estimate, value or 0.0, rel_tol=0, abs_tol=0.01 * largest)
-
-
-@pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Tidemill:
-    """A day with more requests than exact percentiles fit into a few megabytes."""
-    folder = tmp_path_factory.mktemp("large")
-    file = folder / "calls.parquet"
-    with duckdb.connect(config={"threads": 1}) as connection:
-        connection.execute(f"""
-            COPY (
-                SELECT 'r' || i AS id, TIMESTAMPTZ '2026-02-10 00:00:00+00' + INTERVAL (i % 86400) SECOND AS timestamp,
-                    'llm_request' AS type, 'a' || (i % 100) AS assistant_id,
-                    exp(5 + 2 * sin(i)) AS ttft_ms, exp(6 + cos(i)) AS duration_ms
-                FROM range({VALUES}) r(i)
-            ) TO '{file}' (FORMAT parquet)""")
-    mill = Tidemill(folder / "home")
-    mill.ingest(file, record="event")
-    return mill
-
-
-def limited(mill: Tidemill, folder: Path, memory: str) -> Tidemill:
-    """The same lake under a memory limit."""
-    made = home(folder, settings=f'memory_limit = "{memory}"')
-    shutil.copytree(mill.home.lake, made.home.lake)
-    return made
-
-
-def test_percentiles_that_do_not_fit_are_counted_and_say_so(large: Tidemill, tmp_path: Path) -> None:
-    """Under a small memory limit: within 1 %, everything else bit for bit; where they fit, nothing is said."""
-    window = Asked(from_="2026-02-10", to="2026-02-11")
-    exact = large.over("llm_ttft", window)
-    assert exact.notes == ()
-    small = limited(large, tmp_path, SMALL)
-    found = small.over("llm_ttft", window)
-    note = f"percentiles are within 1 %: the exact ones of {VALUES:,} records would not fit the memory limit"
-    assert found.notes == (note,)
-    estimated = [name for name in exact.rows.column_names if name.startswith(("p50_", "p95_", "p99_"))]
-    assert found.rows.drop_columns(estimated) == exact.rows.drop_columns(estimated)
-    for name in estimated:
-        estimates, values = (cast("list[float]", rows[name].to_pylist()) for rows in (found.rows, exact.rows))
-        assert all(abs(estimates[n] - value) <= value * (0.01 + 1e-9) for n, value in enumerate(values))
-    said = tm("show", "llm_ttft", *DAY, "--output", tmp_path / "out.csv", at=small)
-    assert (said.code, said.err) == (0, note + "\n")
-
-
-def test_a_filter_that_leaves_little_leaves_percentiles_exact(large: Tidemill, tmp_path: Path) -> None:
-    """The records that are meant must fit, not all those of the day."""
-    small = limited(large, tmp_path, SMALL)
-    window = Asked(from_="2026-02-10", to="2026-02-11")
-    found = small.over("llm_ttft", window, {"assistant_id": "a7"})
-    assert found.notes == ()
-    assert found.rows == large.over("llm_ttft", window, {"assistant_id": "a7"}).rows
-
-
 def test_clock_spans() -> None:
     """From one day to another, both included."""
     assert clock.span(date(2026, 2, 27), date(2026, 3, 1)) == ["2026-02-27", "2026-02-28", "2026-03-01"]
-
-
-def test_counted_percentiles_of_groups() -> None:
-    """Each group has those of its own values, integers too."""
-    with engine.connect(threads=1) as connection:
-        groups = "SELECT i % 7 AS g, CAST(i * i % 1009 AS BIGINT) AS x FROM range(20000) r(i)"
-        query = f"SELECT g, unnest(percentiles(x)) FROM ({groups}) GROUP BY g ORDER BY g"
-        exact = connection.execute(query).fetchall()
-        estimates.count_buckets(connection)
-        found = connection.execute(query).fetchall()
-    assert len(found) == 7
-    assert found != exact
-    for (group, *estimated), (same_group, *values) in zip(found, exact, strict=True):
-        assert group == same_group
-        assert estimated == pytest.approx(values, rel=0.01 + 1e-9)

@@ -22,6 +22,7 @@ from tidemill import (
     parallel,
     partitions,
     publish,
+    session,
     stale,
     storage,
     thresholds,
@@ -163,7 +164,7 @@ def begin(
     """
     thresholds.check(home, settings)
     with storage.guarded(home.path), home.lock("tables"):
-        publish.mend(home)
+        publish.mend(home, durable=settings.durable)
         folder = home.tables / f"{publish.UNFINISHED}{uuid.uuid4().hex}"
         home.make(folder)
         try:
@@ -187,12 +188,7 @@ def _over(
     before = publish.current(home)
     now = lake.current(home)
     basis.check(home, before, now)
-    with engine.connect(
-        timezone=settings.timezone,
-        memory_limit=settings.memory_limit,
-        threads=settings.threads,
-        temp_directory=folder,
-    ) as connection:
+    with session.connect(home, settings, timezone=settings.timezone, spill=folder) as connection:
         yield Build(
             home=home,
             settings=settings,
@@ -256,7 +252,7 @@ def _build_stale(build: Build, table: Table, begin: Callable[[], None] | None) -
     name = table.name
     files = build.states[name].files if name in build.states else {}
     try:
-        found, rows = partitions.write(build, table, work, files)
+        found, rows = _written(build, table, work, files)
     finally:
         relations.unbind(build.connection, {*table.reads, *catalog.with_inputs([name])})
     seconds = time.monotonic() - started
@@ -267,6 +263,19 @@ def _build_stale(build: Build, table: Table, begin: Callable[[], None] | None) -
     built = Built(name, tuple(sorted((*work.stale, *work.gone))), sum(rows.values()), seconds)
     build.built.append(built)
     return built
+
+
+def _written(
+    build: Build, table: Table, work: stale.Work, files: Mapping[str, str]
+) -> tuple[Mapping[str, str], Mapping[str, int]]:
+    """Write what there is to do of a table; if memory does not suffice, once more, sparing of it.
+
+    What the first attempt left is of this build's own folder, and no name but the second's is published.
+    """
+    try:
+        return partitions.write(build, table, work, files)
+    except duckdb.OutOfMemoryException:
+        return partitions.write(build, table, work, files, sparing=True)
 
 
 def _history(build: Build, mark: Mark, rows: int, seconds: float) -> dict[str, Any]:
@@ -309,17 +318,7 @@ def run(
     approved = checks.known(home, despite)
     with begin(home, settings, as_of=as_of, full=full) as build:
         build.forget = forget
-        needs = {name: catalog.table(name).reads & {*wanted} for name in wanted}
-
-        def one(own: Build, name: str) -> None:
-            report = partial(progress, name, len(build.fresh), len(wanted)) if progress else None
-            try:
-                build_table(own, name, begin=report)
-            except TableError as error:
-                if say:
-                    say(str(error))
-
-        parallel.each(build, needs, one)
+        _build_each(build, wanted, progress, say)
         build.built.sort(key=lambda built: wanted.index(built.table))
         if progress:
             progress("publish", len(wanted), len(wanted))
@@ -328,6 +327,37 @@ def run(
     if build.failed:
         raise BuildError(build.built, list(build.failed.values()), build.waiting)
     return build.built
+
+
+def _build_each(
+    build: Build,
+    wanted: Sequence[str],
+    progress: Callable[[str, int, int], None] | None,
+    say: Callable[[str], None] | None,
+) -> None:
+    """Build tables, some at the same time; those that then lack memory once more, each alone."""
+    together = parallel.at_once(build, len(wanted)) > 1
+    lacking: set[str] = set()
+
+    def one(own: Build, name: str) -> None:
+        report = partial(progress, name, len(build.fresh), len(wanted)) if progress else None
+        try:
+            build_table(own, name, begin=report)
+        except TableError as error:
+            if together and isinstance(error.__cause__, duckdb.OutOfMemoryException):
+                lacking.add(name)
+            elif say:
+                say(str(error))
+
+    parallel.each(build, {name: catalog.table(name).reads & {*wanted} for name in wanted}, one)
+    together, again = False, lacking | {*build.waiting} if lacking else set()
+    for name in again:
+        build.failed.pop(name, None)
+    if again:
+        build.waiting.clear()
+    for name in wanted:
+        if name in again:
+            one(build, name)
 
 
 def finish(build: Build, *, despite: Sequence[str] = (), say: Callable[[str], None] | None = None) -> str | None:

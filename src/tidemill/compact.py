@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tidemill import delta, lake, storage, workplace
+from tidemill import delta, lake, session, storage, workplace
 from tidemill.engines import compacting
-from tidemill.engines import duckdb as engine
 from tidemill.vacuum import GRACE_SECONDS, vacuum
 
 if TYPE_CHECKING:
@@ -102,27 +101,26 @@ def _replace(home: Home, settings: Settings, group: _Group) -> bool:
     folder.mkdir()
     with ExitStack() as staged:
         staged.callback(shutil.rmtree, folder, ignore_errors=True)
-        with engine.connect(
-            timezone=None, memory_limit=settings.memory_limit, threads=settings.threads, temp_directory=folder
-        ) as connection:
+        with session.connect(home, settings, timezone=None, spill=folder) as connection:
             addition = compacting.merge(connection, group.table, group.files, folder)
         with home.lock("lake"):
             lake.prepare(home)
             there = {*lake.snapshot(home).paths(group.table)}
             if not all(file.path in there for file in group.files):
                 return False
-            lake.commit(home, [f"compact-{uuid.uuid4().hex}"], [addition], instead_of=group.files, staged=staged)
+            name, durable = f"compact-{uuid.uuid4().hex}", settings.durable
+            lake.commit(home, [name], [addition], instead_of=group.files, staged=staged, durable=durable)
             return True
 
 
 def _finish(home: Home, found: dict[str, Compacted]) -> None:
     """Shorten the log of each table, and see how large the table is now."""
-    with home.lock("lake"):
+    with home.lock("lake"), workplace.held(home):
         lake.prepare(home)
         now = lake.snapshot(home)
         for table, made in found.items():
             made.bytes_after = _size(now.paths(table))
-            delta.shorten_log(home.lake / table)
+            delta.shorten_log(home.lake / table, beside=workplace.of(home))
 
 
 def _size(paths: Iterable[str]) -> int:

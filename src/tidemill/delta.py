@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from tidemill import seals, storage
+from tidemill.durable import sync, sync_files
 from tidemill.errors import DamagedError, LakeError
 from tidemill.records import CONTRACTS, LOADS, QUARANTINE, RELEASED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
     from deltalake import DeltaTable
@@ -34,6 +37,7 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
 STATISTICS: Final = "delta.dataSkippingStatsColumns"
 UNNAMED: Final = "#"
 """Stands in the name of an entry of the log that is being written, and in no other."""
+LAST_CHECKPOINT: Final = "_last_checkpoint"
 NULLS: Final = "null_count."
 """How the log's statistics begin that say how many rows have no value."""
 
@@ -193,10 +197,59 @@ def name_file(digest: str, day: str = "") -> str:
     return f"{DAY}={day}/{name}" if day else name
 
 
+def log_files(folder: Path) -> list[Path]:
+    """The files of a table's log that are needed to open it: its last checkpoint, and what came since."""
+    log = folder / seals.LOG
+    since = 0
+    with suppress(FileNotFoundError):
+        since = int(json.loads((log / LAST_CHECKPOINT).read_text())["version"])
+    names = (entry.name for entry in os.scandir(log) if entry.is_file())
+    return [log / name for name in sorted(names) if name == LAST_CHECKPOINT or name >= f"{since:020}"]
+
+
+@contextmanager
+def _writing(folder: Path, beside: Path | None) -> Iterator[Path]:
+    """Where to write to the log of a table: to itself, or to a copy in a folder beside the tables.
+
+    What is written to a copy gets its name in the log when the disk has it, in order: the library waits for no disk.
+    What came to the log is sealed.
+    """
+    if beside is None:
+        yield folder
+    else:
+        log = folder / seals.LOG
+        with TemporaryDirectory(dir=beside) as place:
+            copy = Path(place, seals.LOG)
+            copy.mkdir()
+            for file in log_files(folder):
+                (copy / file.name).hardlink_to(file)
+            yield Path(place)
+            made = [file for file in sorted(copy.iterdir()) if not _same(file, log / file.name)]
+            for file in made:
+                sync(file)
+            for file in sorted(made, key=lambda file: file.name == LAST_CHECKPOINT):
+                file.rename(log / file.name)
+                sync(log)
+    seals.seal(folder, durable=beside is not None)
+
+
+def _same(file: Path, other: Path) -> bool:
+    return other.exists() and file.samefile(other)
+
+
 def append(
-    folder: Path, table: str, ids: Sequence[str], additions: Sequence[Addition], removed: Sequence[str] = ()
+    folder: Path,
+    table: str,
+    ids: Sequence[str],
+    additions: Sequence[Addition],
+    removed: Sequence[str] = (),
+    *,
+    beside: Path | None = None,
 ) -> None:
-    """Append staged files to a table, once: in the place of others, which changes no data, if some are removed."""
+    """Append staged files to a table, once: in the place of others, which changes no data, if some are removed.
+
+    With a folder `beside` the tables nothing is named before the disk has it.
+    """
     from deltalake.transaction import AddAction
 
     if not additions:
@@ -206,27 +259,30 @@ def append(
     if delta.transaction_version(ids[0]) is not None:
         return
     if delta.metadata().configuration.get(STATISTICS) != _statistics_of(table):  # an older version's, which tells less
-        delta.alter.set_table_properties({STATISTICS: _statistics_of(table)})
+        with _writing(folder, beside) as place:
+            _open(place).alter.set_table_properties({STATISTICS: _statistics_of(table)})
     for addition in additions:
         target = folder / addition.path
         if not target.exists():
             target.parent.mkdir(exist_ok=True)
             os.rename(addition.staged, target)  # noqa: PTH104
+    if beside:
+        sync_files([folder / addition.path for addition in additions], folder)
     now, changes = time.time_ns() // 1_000_000, not removed
     added = [
         AddAction(a.path, a.size, {DAY: a.day} if a.day else {}, _modified(folder / a.path), changes, _statistics(a))
         for a in additions
     ]
-    _write(folder, table, [*added, *_removals(removed, now, changes=changes)], ids)
+    _write(folder, table, [*added, *_removals(removed, now, changes=changes)], ids, beside=beside)
 
 
 def _modified(path: Path) -> int:
     return path.stat().st_mtime_ns // 1_000_000
 
 
-def remove(folder: Path, table: str, paths: Sequence[str]) -> None:
-    """Remove files, by their paths within a table, and what they hold."""
-    _write(folder, table, _removals(paths, time.time_ns() // 1_000_000, changes=True))
+def remove(folder: Path, table: str, paths: Sequence[str], *, beside: Path | None = None) -> None:
+    """Remove files, by their paths within a table, and what they hold; `beside` as of `append`."""
+    _write(folder, table, _removals(paths, time.time_ns() // 1_000_000, changes=True), beside=beside)
 
 
 def _removals(paths: Iterable[str], now: int, *, changes: bool) -> list[RemoveAction]:
@@ -240,18 +296,25 @@ def _partition(path: str) -> dict[str, str | None]:
     return {DAY: folder.removeprefix(f"{DAY}=")} if file and folder else {}
 
 
-def _write(folder: Path, table: str, actions: Sequence[AddAction | RemoveAction], ids: Sequence[str] = ()) -> None:
+def _write(
+    folder: Path,
+    table: str,
+    actions: Sequence[AddAction | RemoveAction],
+    ids: Sequence[str] = (),
+    *,
+    beside: Path | None,
+) -> None:
     from deltalake.transaction import CommitProperties, Transaction
 
     transactions = [Transaction(app_id=load_id, version=1) for load_id in ids]
-    _open(folder).create_write_transaction(
-        list(actions),
-        mode="append",
-        schema=schema(table),
-        partition_by=[DAY] if table in RECORD_TABLES else None,
-        commit_properties=CommitProperties(app_transactions=transactions),
-    )
-    seals.seal(folder)
+    with _writing(folder, beside) as place:
+        _open(place).create_write_transaction(
+            list(actions),
+            mode="append",
+            schema=schema(table),
+            partition_by=[DAY] if table in RECORD_TABLES else None,
+            commit_properties=CommitProperties(app_transactions=transactions),
+        )
 
 
 def _statistics(addition: Addition) -> str:
@@ -266,12 +329,12 @@ def on_disk(folder: Path, table: str) -> list[Path]:
     return sorted(folder.glob(f"{DAY}=*/*.parquet" if table in RECORD_TABLES else "*.parquet"))
 
 
-def shorten_log(folder: Path) -> None:
-    """Sum up the log of a table, so that opening it stays quick, and drop what is long past of it."""
-    delta = _open(folder)
-    if not (folder / seals.LOG / f"{delta.version():020}.checkpoint.parquet").exists():  # what is sealed stays as it is
-        delta.create_checkpoint()
-    seals.seal(folder)
-    delta.cleanup_metadata()
+def shorten_log(folder: Path, *, beside: Path | None = None) -> None:
+    """Sum up the log of a table, so that opening it stays quick, and drop what is long past of it; as `append`."""
+    newest = f"{_open(folder).version():020}"
+    if not (folder / seals.LOG / f"{newest}.checkpoint.parquet").exists():  # what is sealed stays as it is
+        with _writing(folder, beside) as place:
+            _open(place).create_checkpoint()
+    _open(folder).cleanup_metadata()
     if seals.beside(folder).exists():
         seals.renew(folder)

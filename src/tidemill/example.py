@@ -8,12 +8,16 @@ EXAMPLE = """\
 # The timezone in which hours, days, weeks and months are reported. Records are kept in UTC.
 # timezone = "UTC"
 
-# How much memory a build may use (default: 80 % of the machine), and how many threads.
+# How much memory a command may use (default: 60 % of the machine, or of its control group), and how many threads.
 # memory_limit = "8GB"
 # threads = 2
 
 # How long a command waits for another one that writes to the same home, before it gives up.
 # lock_wait_seconds = 600.0
+
+# What a power failure may lose: "none" waits for the disk only where the lake would not mend itself, and may lose the
+# newest loads or snapshot; "fsync" waits until everything that a commit or a publish names is on the disk.
+# durability = "none"
 
 # Each source is a table of its own. `path` is a file, a folder or a glob, or a list of them, relative to this file.
 # [sources.app]

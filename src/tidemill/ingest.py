@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from tidemill import formats, lake, storage, waiting, workplace
+from tidemill import formats, lake, session, storage, waiting, workplace
 from tidemill.engines import bundle, checking, contract, relations, releasing, staging
-from tidemill.engines.duckdb import connect
 from tidemill.engines.load import identity, of_portion
 from tidemill.engines.settlement import carriers, settle
 from tidemill.errors import SourceError, StorageError, TidemillError, UsageError
@@ -238,7 +237,7 @@ class _Queue:
                 staging.stage(self.run.connection, carrier)
             except BaseException as error:
                 shutil.rmtree(carrier.folder, ignore_errors=True)
-                if not isinstance(error, UsageError):
+                if not isinstance(error, TidemillError) or isinstance(error, StorageError):
                     raise
                 for load in loads:
                     load.carrier = None
@@ -272,7 +271,7 @@ class _Queue:
     def _commit(self) -> None:
         batch, self.staged = self.staged, []  # from here on the commit clears up after them, or a journal names them
         if batch:
-            committed = commit(self.run.home, self.run.connection, batch, self.run.ledger, self.run.settings.timezone)
+            committed = commit(self.run.home, self.run.connection, batch, self.run.ledger, self.run.settings)
             self.report.loads += committed
             self.report.unchanged += len(batch) - len(committed)  # others loaded the same meanwhile
             self.memory.keep(batch)
@@ -281,21 +280,19 @@ class _Queue:
 
 def open_connection(home: Home, settings: Settings) -> DuckDBPyConnection:
     """A connection on which loads can be staged and settled."""
-    connection = connect(
-        timezone=None, memory_limit=settings.memory_limit, threads=settings.threads, temp_directory=workplace.of(home)
-    )
+    connection = session.connect(home, settings, timezone=None, spill=workplace.of(home))
     connection.execute(contract.MACROS)
     checking.tune(connection)
     return connection
 
 
 def commit(
-    home: Home, connection: DuckDBPyConnection, batch: Sequence[Load], known: Collection[str], timezone: str
+    home: Home, connection: DuckDBPyConnection, batch: Sequence[Load], known: Collection[str], settings: Settings
 ) -> list[dict[str, object]]:
     """Settle staged loads and append them to the lake as one commit; returns the ledger's new rows.
 
     None of the loads is in the files of the ledger that are `known`; those that others finished since are left out.
-    `timezone` is that of the reports: records of days that were pruned of it are refused.
+    Records of reporting days that were pruned are refused.
 
     Raises:
         OvertakenError: records that a retry feeds left the quarantine by a file of the lake that is not `known`.
@@ -316,11 +313,12 @@ def commit(
                 return []
             if any(_overtaken(connection, load, now, known) for load in fresh):
                 raise OvertakenError
-            additions, ledger = settle(connection, now, fresh, settled, opening(now.pruned, timezone))
+            additions, ledger = settle(connection, now, fresh, settled, opening(now.pruned, settings.timezone))
             if additions:
                 if fresh[0].kind != "retry" and any(addition.table == JOB.table for addition in additions):
                     waiting.begin(home)
-                lake.commit(home, [str(row["load_id"]) for row in ledger], additions, staged=staged)
+                ids = [str(row["load_id"]) for row in ledger]
+                lake.commit(home, ids, additions, staged=staged, durable=settings.durable)
             return ledger
 
 

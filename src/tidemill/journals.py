@@ -29,11 +29,15 @@ _ADVICE: Final = (
 
 @dataclass(frozen=True)
 class Entry:
-    """What a commit does: the loads it is of, the files that it adds, and the paths of those that it removes."""
+    """What a commit does: the loads it is of, the files that it adds, and the paths of those that it removes.
+
+    One that is `durable` waits for the disk at each step.
+    """
 
     ids: list[str]
     additions: list[Addition]
     removals: list[str]
+    durable: bool = False
 
 
 def written(home: Home, entry: Entry) -> tuple[Path, str]:
@@ -85,8 +89,8 @@ def _fault(home: Home, journal: Path, addition: Addition) -> Fault | None:
 
 def _read(home: Home, journal: Path) -> Entry:
     entry = json.loads(journal.read_text())
-    additions = [Addition(**addition) for addition in entry["additions"]]
-    return Entry(entry["ids"], [replace(one, staged=_here(home, one.staged)) for one in additions], entry["removals"])
+    additions = [Addition(**addition) for addition in entry.pop("additions")]
+    return Entry(additions=[replace(one, staged=_here(home, one.staged)) for one in additions], **entry)
 
 
 def _here(home: Home, staged: str) -> str:

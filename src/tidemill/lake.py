@@ -10,16 +10,17 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tidemill import delta, journals, seals, versions, workplace
 from tidemill.delta import RECORD_TABLES, TABLES, Addition, DataFile
+from tidemill.durable import sync, sync_files
 from tidemill.errors import DamagedError, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from contextlib import ExitStack
-    from pathlib import Path
 
     from tidemill.home import Home
 
@@ -98,14 +99,21 @@ def commit(
     instead_of: Sequence[DataFile] = (),
     *,
     staged: ExitStack,
+    durable: bool = False,
 ) -> None:
     """Append staged files to their tables as one commit that survives a crash; call it under the lock.
 
     `ids` are those of the loads, each an application transaction. Files that take the place of others change no data.
     `staged` removes the staged files; whatever happens, it does not once a journal names them, until that is done.
+    A commit that is `durable` survives a power failure, too: what it names is on the disk before it is named.
     """
     removals = [os.path.relpath(file.path, home.lake) for file in instead_of]
-    entry = journals.Entry(list(ids), list(additions), removals)
+    entry = journals.Entry(list(ids), list(additions), removals, durable)
+    if durable:
+        folders = [home.lake / table for table in TABLES]
+        logs = [file for folder in folders for file in (*delta.log_files(folder), seals.beside(folder))]
+        sync_files([*filter(Path.exists, logs), *(Path(addition.staged) for addition in additions)], home.lake)
+        sync(home.path)
     journal, text = journals.written(home, entry)
     journaled = staged.pop_all()
     try:
@@ -122,18 +130,9 @@ def replace(file: Path, text: str) -> None:
     """Write a file that is whole, or as it was before, whenever this is killed and whenever the power goes."""
     beside = file.with_suffix(".tmp")
     beside.write_text(text)
-    _sync(beside)
+    sync(beside)
     beside.rename(file)
-    _sync(file.parent)
-
-
-def _sync(path: Path) -> None:
-    """Wait until the disk has a file, or the names in a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(file.parent)
 
 
 def unknown_load(home: Home, load_id: str) -> Fault:
@@ -143,9 +142,12 @@ def unknown_load(home: Home, load_id: str) -> Fault:
 
 
 def _finish(home: Home, journal: Path, entry: journals.Entry) -> None:
-    for table in TABLES:
-        removed = [path.removeprefix(f"{table}/") for path in entry.removals if path.startswith(f"{table}/")]
-        delta.append(home.lake / table, table, entry.ids, [a for a in entry.additions if a.table == table], removed)
+    with workplace.held(home):
+        beside = workplace.of(home) if entry.durable else None
+        for table in TABLES:
+            removed = [path.removeprefix(f"{table}/") for path in entry.removals if path.startswith(f"{table}/")]
+            new = [addition for addition in entry.additions if addition.table == table]
+            delta.append(home.lake / table, table, entry.ids, new, removed, beside=beside)
     journal.unlink()
 
 
@@ -174,4 +176,5 @@ def _finish_pruning(home: Home) -> None:
         folder = home.lake / table
         gone = [os.path.relpath(file.path, folder) for file in delta.files(folder, table) if file.day < before]
         if gone:
-            delta.remove(folder, table, gone)
+            with workplace.held(home):
+                delta.remove(folder, table, gone, beside=workplace.of(home))

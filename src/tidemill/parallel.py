@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 AT_ONCE: Final = 2
 """More would share the same processors, and each needs memory of its own."""
+EACH_BYTES: Final = 256 << 20
+"""With less memory for each they go one after the other."""
 INTERRUPT_SECONDS: Final = 0.05
 
 
@@ -43,7 +45,7 @@ def each(build: Build, needs: Mapping[K, Iterable[K]], work: Callable[[Build, K]
         finally:
             idle.put(own)
 
-    builds = [build, *(replace(build, connection=build.another(n)) for n in range(_at_once(build, len(needs)) - 1))]
+    builds = [build, *(replace(build, connection=build.another(n)) for n in range(at_once(build, len(needs)) - 1))]
     for own in builds:
         idle.put(own)
     with ThreadPoolExecutor(len(builds)) as pool:
@@ -64,5 +66,7 @@ def each(build: Build, needs: Mapping[K, Iterable[K]], work: Callable[[Build, K]
     return {name: found[name] for name in needs}
 
 
-def _at_once(build: Build, wanted: int) -> int:
-    return max(1, min(AT_ONCE, engine.threads(build.connection), wanted))
+def at_once(build: Build, wanted: int) -> int:
+    """How many of so many things are done at the same time."""
+    room = engine.memory(build.connection) // EACH_BYTES
+    return max(1, min(AT_ONCE, engine.threads(build.connection), room, wanted))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from tidemill import catalog, clock
-from tidemill.engines import prices, relations
+from tidemill import catalog, clock, parallel
+from tidemill.engines import duckdb as engine
+from tidemill.engines import prices, relations, sorting
 from tidemill.layout import layout
 from tidemill.records import BY_TABLE
 from tidemill.stale import ALL, EMPTY
@@ -22,23 +23,41 @@ if TYPE_CHECKING:
     Rows = Mapping[str, int]
 
 
-def write(build: Build, table: Table, work: Work, files: Files) -> tuple[Files, Rows]:
+def write(build: Build, table: Table, work: Work, files: Files, *, sparing: bool = False) -> tuple[Files, Rows]:
     """Write what there is to do of a table; returns the file of each period, and how many rows each partition has.
+
+    If it is to be `sparing` of memory, it is done a period at a time, with percentiles by sorting.
 
     Raises:
         duckdb.Error: the table's select cannot be run.
     """
     if table.partition in clock.PERIODS:
-        return _write_periods(build, table, work, files)
+        return _write_periods(build, table, work, files, sparing=sparing)
     if table.partition == "window":
-        return _write_windows(build, table, work, files)
+        return _write_windows(build, table, work, files, sparing=sparing)
     _bind_tables(build, table)
-    select = relations.ordered(table.select, table.sort)
+    select = relations.ordered(_select(build, table, sparing=sparing), table.sort)
     name, count = relations.write(build.connection, select, build.folder, ALL, build.settings.parameters)
     return {ALL: name}, {ALL: count}
 
 
-def _write_periods(build: Build, table: Table, work: Work, files: Files) -> tuple[Files, Rows]:
+def _select(
+    build: Build, table: Table, records: Sequence[str] = (), days: Sequence[str] | None = None, *, sparing: bool
+) -> str:
+    """A table's select over the records of some UTC days, and tables' rows of some days or all.
+
+    Where its percentiles' values would not fit, they are taken by sorting.
+    """
+    rows = sum(file.rows for kind in table.records for file in build.lake.of(kind, records))
+    for other in build.inputs(table):
+        known, cut = build.known(other.name), days if other.partition == "day" else None
+        rows += sum(int(made["rows"]) for value, made in known.items() if cut is None or value in cut)
+    if not sparing and sorting.fits(engine.memory(build.connection) // parallel.AT_ONCE, table.select, rows):
+        return table.select
+    return sorting.by_sorting(build.connection, table.select)
+
+
+def _write_periods(build: Build, table: Table, work: Work, files: Files, *, sparing: bool) -> tuple[Files, Rows]:
     """Build stale periods, a file at a time; the other periods of that file are taken as they stand."""
     known = build.known(table.name).keys()
     before, after = layout(known), layout((known | work.stale.keys()) - work.gone)
@@ -52,7 +71,7 @@ def _write_periods(build: Build, table: Table, work: Work, files: Files) -> tupl
         else:
             stays = {before[value] for value in values if value not in work.stale}
             kept = build.kept(table.name, [files[key] for key in sorted(stays)])
-            found[first], counts = _write_file(build, table, values, stale=stale, kept=kept)
+            found[first], counts = _write_file(build, table, values, stale=stale, kept=kept, sparing=sparing)
             rows |= counts
     return found, rows
 
@@ -65,18 +84,17 @@ def _has_columns(build: Build, table: Table, file: str) -> bool:
 
 
 def _write_file(
-    build: Build, table: Table, values: Sequence[str], *, stale: Sequence[str], kept: Sequence[str]
+    build: Build, table: Table, values: Sequence[str], *, stale: Sequence[str], kept: Sequence[str], sparing: bool
 ) -> tuple[str, Rows]:
     """One file: its stale periods built anew, the others from the files in which they stand."""
-    select = relations.ordered(table.select, table.sort)
     period = relations.period(table.partition, table.partition_column)
     pruned = bool(build.lake.pruned)
-    if stale or pruned:
-        _bind_periods(build, table, [value for value in stale if value != EMPTY])
+    new = _new(build, table, stale, sparing=sparing) if stale or pruned else None
     if kept:
         stays = f"{period} IN {relations.dates(value for value in values if value not in stale)}"
-        new, columns = (table.select, list(table.comments)) if stale or pruned else (None, None)
-        select = relations.merged(new, table.sort, kept, stays, columns if pruned else None)
+        select = relations.merged(new, table.sort, kept, stays, list(table.comments) if pruned else None)
+    else:
+        select = relations.ordered(new or table.select, table.sort)
     name, count = relations.write(build.connection, select, build.folder, values[0], build.settings.parameters)
     if not stale:
         return name, {}
@@ -84,7 +102,20 @@ def _write_file(
     return name, {value: counts.get(value, 0) for value in stale}
 
 
-def _bind_periods(build: Build, table: Table, periods: Sequence[str]) -> None:
+def _new(build: Build, table: Table, stale: Sequence[str], *, sparing: bool) -> str:
+    """The select of the rows of stale periods, for which everything is bound; if sparing, they are written by now."""
+    if not sparing or len(stale) <= 1:
+        return _bind_periods(build, table, [value for value in stale if value != EMPTY], sparing=sparing)
+    written = []
+    for value in stale:
+        select = _bind_periods(build, table, [value], sparing=True)
+        name, _ = relations.write(build.connection, select, build.folder, value, build.settings.parameters)
+        written.append(str(build.folder / name))
+    return relations.published(written)
+
+
+def _bind_periods(build: Build, table: Table, periods: Sequence[str], *, sparing: bool) -> str:
+    """Bind what a table reads for some periods; returns its select over that."""
     days = sorted({day for period in periods for day in clock.days(period, table.partition)})
     touched = sorted({utc for day in days for utc in clock.lake_days(day, build.settings.timezone)})
     for kind in table.records:
@@ -92,22 +123,26 @@ def _bind_periods(build: Build, table: Table, periods: Sequence[str]) -> None:
         where = "true" if build.settings.timezone == "UTC" else relations.in_days(instant, days)
         relations.bind_records(build.connection, kind, build.of_lake(kind, touched), where)
     _bind_tables(build, table, days)
+    return _select(build, table, touched, days, sparing=sparing)
 
 
-def _write_windows(build: Build, table: Table, work: Work, files: Files) -> tuple[Files, Rows]:
+def _write_windows(build: Build, table: Table, work: Work, files: Files, *, sparing: bool) -> tuple[Files, Rows]:
     found = {value: file for value, file in files.items() if value not in work.gone}
     rows = {}
     for value in work.stale:
         hours = int(value.removesuffix("h"))
-        _bind_window(build, table, hours)
+        days = _bind_window(build, table, hours)
         parameters = build.settings.parameters | {"window_hours": hours, "as_of": build.as_of}
-        select = relations.ordered(table.select, table.sort)
+        select = relations.ordered(_select(build, table, days, sparing=sparing), table.sort)
         found[value], rows[value] = relations.write(build.connection, select, build.folder, f"{hours:04}h", parameters)
     return found, rows
 
 
-def _bind_window(build: Build, table: Table, hours: int) -> None:
-    """Bind the records of a window, and the tables that a table reads as they were known at the end of as_of's day."""
+def _bind_window(build: Build, table: Table, hours: int) -> list[str]:
+    """Bind the records of a window, and the tables that a table reads as they were known at the end of as_of's day.
+
+    Returns the UTC days that it touches.
+    """
     as_of = build.as_of.isoformat()
     days = clock.window_days(build.as_of, table.stretch(hours))
     for kind in table.records:
@@ -117,6 +152,7 @@ def _bind_window(build: Build, table: Table, hours: int) -> None:
         relations.bind_records(build.connection, kind, build.of_lake(kind, days), where, inside)
     _bind_prices(build, table)
     _bind_known(build, table, clock.reporting_day(build.as_of, build.settings.timezone))
+    return days
 
 
 def _bind_known(build: Build, table: Table, last: str) -> None:

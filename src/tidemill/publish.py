@@ -17,6 +17,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 from tidemill import lake, manifests, versions, workplace
+from tidemill.durable import sync, sync_files
 from tidemill.engines import breaches, snapshot
 from tidemill.errors import DamagedError, Fault
 from tidemill.manifests import Manifest, TableState, digest
@@ -91,7 +92,10 @@ def publish(build: Build, *, despite: Sequence[str] = ()) -> str:
     try:
         folder = _snapshots(home) / name
         _fill(build, folder, now, despite)
-        _swap(home, folder)
+        durable = build.settings.durable
+        if durable:
+            sync_files([file for file in folder.rglob("*") if file.is_file()], home.path)
+        _swap(home, folder, durable=durable)
     except BaseException:
         _withdraw(home, name)
         raise
@@ -145,9 +149,9 @@ def _write_manifest(build: Build, folder: Path, now: datetime, despite: Sequence
     manifests.write(folder, values)
 
 
-def _swap(home: Home, folder: Path) -> None:
+def _swap(home: Home, folder: Path, *, durable: bool) -> None:
     _point(home, folder)
-    _name(home, folder)
+    _name(home, folder, durable=durable)
 
 
 def _point(home: Home, folder: Path) -> None:
@@ -156,13 +160,17 @@ def _point(home: Home, folder: Path) -> None:
     link.rename(home.tables / "current")
 
 
-def _name(home: Home, folder: Path) -> None:
+def _name(home: Home, folder: Path, *, durable: bool) -> None:
     text = home.tables / f"CURRENT-{uuid.uuid4().hex}"
     text.write_text(str(folder))
+    if durable:
+        sync(text)
     text.rename(home.tables / "CURRENT")
+    if durable:
+        sync(home.tables)
 
 
-def mend(home: Home) -> None:
+def mend(home: Home, *, durable: bool = False) -> None:
     """Finish the swap, and remove the leftovers, of a build that was killed; call it under the tables' lock.
 
     Raises:
@@ -177,7 +185,7 @@ def mend(home: Home) -> None:
     if link.is_symlink():
         folder = home.tables / link.readlink()
         if (folder / MANIFEST).is_file() and (not text.is_file() or text.read_text(errors="replace") != str(folder)):
-            _name(home, folder)
+            _name(home, folder, durable=durable)
     if faults := pointer_faults(home):
         raise DamagedError(faults)
     for folder in home.tables.glob(f"{UNFINISHED}*"):

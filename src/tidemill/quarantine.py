@@ -103,7 +103,7 @@ def _feed(
         try:
             load = _load(home, settings, connection, group)
             staging.stage(connection, load)
-            report.loads += commit(home, connection, [load], known, settings.timezone)
+            report.loads += commit(home, connection, [load], known, settings)
         except OvertakenError:
             overtaken.append(group.alike)
         except UsageError as error:

@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from tidemill import versions
+from tidemill.durable import sync
 from tidemill.errors import Fault
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ def beside(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.sha256")
 
 
-def seal(folder: Path) -> None:
-    """Seal what came to a log."""
+def seal(folder: Path, *, durable: bool = False) -> None:
+    """Seal what came to a log; a seal that is `durable` is on the disk then."""
     file = beside(folder)
     if not file.exists():
         return
@@ -40,6 +41,8 @@ def seal(folder: Path) -> None:
         whole = file.read_text(errors="replace")[-1:] in {"", "\n"}
         with file.open("a") as seals:
             seals.write(lines if whole else f"\n{lines}")
+        if durable:
+            sync(file)
 
 
 def renew(folder: Path) -> None:
@@ -53,6 +56,7 @@ def renew(folder: Path) -> None:
     lines += [_line(folder, name) for name in there if name not in kept]
     new = file.with_suffix(".tmp")
     new.write_text("".join(lines))
+    sync(new)  # half of it would be a log that lost its beginning
     new.rename(file)
 
 

@@ -153,6 +153,7 @@ class Settings(BaseSettings):
     memory_limit: Size | None = None
     threads: Annotated[int | None, Field(ge=1)] = None
     lock_wait_seconds: Amount = 600.0
+    durability: Literal["none", "fsync"] = "none"
     sources: dict[str, Source] = {}
     windows: Windows = Windows()
     snapshots: Snapshots = Snapshots()
@@ -165,6 +166,11 @@ class Settings(BaseSettings):
     def parameters(self) -> dict[str, float]:
         """The settings that a table's select may name, as `$short_max`."""
         return self.functions.model_dump() | self.knowledge.model_dump()
+
+    @property
+    def durable(self) -> bool:
+        """Whether a power failure, too, must lose nothing that was committed or published."""
+        return self.durability == "fsync"
 
     @classmethod
     def settings_customise_sources(

@@ -6,17 +6,15 @@ What is built from other tables takes whole days of the reporting timezone, and 
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import duckdb
 
-from tidemill import catalog, clock, integrity, lake, windows
-from tidemill.engines import cuts, estimates, export, prices, relations
+from tidemill import catalog, clock, integrity, lake, session, windows
+from tidemill.engines import cuts, export, prices, relations, sorting
 from tidemill.engines import duckdb as engine
 from tidemill.errors import TableError, UsageError
 from tidemill.records import BY_TABLE
@@ -85,9 +83,18 @@ def show(home: Home, settings: Settings, name: str, asked: Asked, where: Filters
 
 @contextmanager
 def over(
-    home: Home, settings: Settings, table: Table, asked: Asked, filters: Filters, *, records: Snapshot
+    home: Home,
+    settings: Settings,
+    table: Table,
+    asked: Asked,
+    filters: Filters,
+    *,
+    records: Snapshot,
+    beside: DuckDBPyConnection | None = None,
 ) -> Iterator[tuple[DuckDBPyRelation, list[str]]]:
     """A table over a window of some records, for as long as its connection is open, and what a reader must know.
+
+    A connection `beside` which it works shares its memory with it.
 
     Raises:
         UsageError: there is no such filter, or the window is none.
@@ -96,15 +103,21 @@ def over(
     exact = _exact(table)
     if exact:
         _check_filters(table, filters)
-    with tempfile.TemporaryDirectory(prefix="tidemill-") as folder, _connect(settings, Path(folder)) as connection:
+    with _connect(home, settings, beside) as connection:
         window = windows.window(connection, records, asked)
         view = _View(home, settings, table, records, connection, window)
         try:
-            bound = _bind_window(view, filters) if exact else _bind_days(view, filters)
+            days, bound = _bind_window(view, filters) if exact else _bind_days(view, filters)
             notes = [*_edges(window, records), *bound]
-            yield _run(view, {} if exact else filters), notes
+            yield _run(view, _select(view, table, days), {} if exact else filters), notes
         except duckdb.Error as error:
             raise TableError(f"table {table.name} cannot be shown: {str(error).splitlines()[0]}") from error
+
+
+def _connect(home: Home, settings: Settings, beside: DuckDBPyConnection | None) -> DuckDBPyConnection:
+    if beside:
+        return engine.beside(beside, settings.timezone)
+    return session.connect(home, settings, timezone=settings.timezone)
 
 
 def _exact(table: Table) -> bool:
@@ -119,14 +132,8 @@ def _check_filters(table: Table, filters: Filters) -> None:
             raise UsageError.unknown("filter", name, known)
 
 
-def _connect(settings: Settings, folder: Path) -> DuckDBPyConnection:
-    return engine.connect(
-        timezone=settings.timezone, memory_limit=settings.memory_limit, threads=settings.threads, temp_directory=folder
-    )
-
-
-def _run(view: _View, filters: Filters) -> DuckDBPyRelation:
-    relation = engine.run(view.connection, view.table.select, view.parameters)
+def _run(view: _View, select: str, filters: Filters) -> DuckDBPyRelation:
+    relation = engine.run(view.connection, select, view.parameters)
     return cuts.ordered(cuts.equal(relation, filters), view.table.sort)
 
 
@@ -143,8 +150,11 @@ def _edges(window: Window, records: Snapshot) -> list[str]:
     return []
 
 
-def _bind_window(view: _View, filters: Filters) -> list[str]:
-    """Bind exactly the window's records, and other tables as they were known at the end of its last day."""
+def _bind_window(view: _View, filters: Filters) -> tuple[list[str], list[str]]:
+    """Bind exactly the window's records, and other tables as they were known at the end of its last day.
+
+    Returns the UTC days that were bound, and what a reader must know.
+    """
     last = clock.reporting_day(view.window.last, view.settings.timezone)
     for other in view.others:
         _bind_known(view, other, last, {name: value for name, value in filters.items() if name in other.key})
@@ -156,7 +166,7 @@ def _bind_window(view: _View, filters: Filters) -> list[str]:
         files = _whole(view, kind, days)
         cuts.bind_records(view.connection, kind, files, where, inside=inside, filters=filters)
     _bind_prices(view, [view.table])
-    return _percentiles(view, [view.table], days)
+    return days, []
 
 
 def _whole(view: _View, kind: str, days: Sequence[str]) -> list[DataFile]:
@@ -173,11 +183,11 @@ def _bind_known(view: _View, other: Table, last: str, filters: Filters) -> None:
         days = [file.day for file in view.lake.of(kind) if file.day <= until]
         cuts.bind_records(view.connection, kind, _whole(view, kind, days), cuts.on_days(kind, _FIRST_DAY, last))
     _bind_prices(view, [other])
-    cuts.keep(view.connection, other.name, other.select, view.parameters, filters)
+    cuts.keep(view.connection, other.name, _select(view, other, None), view.parameters, filters)
 
 
-def _bind_days(view: _View, filters: Filters) -> list[str]:
-    """Bind the records of whole days, and the tables over them that it reads."""
+def _bind_days(view: _View, filters: Filters) -> tuple[list[str], list[str]]:
+    """Bind the records of whole days, and the tables over them that it reads; returns as `_bind_window` does."""
     zone = view.settings.timezone
     first, last = (clock.reporting_day(moment, zone) for moment in (view.window.first, view.window.last))
     ends = clock.lake_days(first, zone)[0], clock.lake_days(last, zone)[-1]
@@ -186,15 +196,14 @@ def _bind_days(view: _View, filters: Filters) -> list[str]:
     for kind in sorted({kind for table in tables for kind in table.records}):
         cuts.bind_records(view.connection, kind, _whole(view, kind, days), cuts.on_days(kind, first, last))
     _bind_prices(view, tables)
-    notes = _percentiles(view, tables, days)
     for other in view.others:
         if other.parameters or sum(other.name in table.reads for table in tables) > 1:
-            cuts.keep(view.connection, other.name, other.select, view.parameters)
+            cuts.keep(view.connection, other.name, _select(view, other, days), view.parameters)
         else:  # of a view only what is asked for is made
-            relations.bind(view.connection, other.name, other.select)
+            relations.bind(view.connection, other.name, _select(view, other, days))
     filtered = "; filters look at its own columns" if filters else ""
     whole = f"{view.table.name} is built from other tables: whole days, {first} to {last} ({zone}), are taken{filtered}"
-    return [whole, *notes]
+    return days, [whole]
 
 
 def _bind_prices(view: _View, tables: Sequence[Table]) -> None:
@@ -202,15 +211,14 @@ def _bind_prices(view: _View, tables: Sequence[Table]) -> None:
         prices.bind(view.connection, catalog.PRICES, view.home.prices)
 
 
-def _percentiles(view: _View, tables: Sequence[Table], days: Sequence[str]) -> list[str]:
-    """Count buckets where exact percentiles would not fit: those of all the files' rows, nor of the records meant."""
-    kinds = sorted({kind for table in tables for kind in table.records})
-    selects = [table.select for table in tables]
+def _select(view: _View, table: Table, days: Sequence[str] | None) -> str:
+    """A table's select over what is bound of some days: its percentiles by sorting, if their values would not fit.
+
+    Neither those of all the files' rows, nor of the records meant.
+    """
+    kinds = sorted({kind for other in [table, *view.others] for kind in other.records})
+    room = engine.memory(view.connection)
     stored = sum(file.rows for kind in kinds for file in view.lake.of(kind, days))
-    if estimates.fits(view.connection, selects, stored):
-        return []
-    rows = cuts.rows(view.connection, kinds)
-    if estimates.fits(view.connection, selects, rows):
-        return []
-    estimates.count_buckets(view.connection)
-    return [f"percentiles are within 1 %: the exact ones of {rows:,} records would not fit the memory limit"]
+    if sorting.fits(room, table.select, stored) or sorting.fits(room, table.select, cuts.rows(view.connection, kinds)):
+        return table.select
+    return sorting.by_sorting(view.connection, table.select)

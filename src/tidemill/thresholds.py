@@ -124,7 +124,8 @@ def _found(build: Build, threshold: Threshold) -> Path:
     table, file = catalog.table(threshold.table), build.folder / "breaches.parquet"
     if threshold.hours and threshold.hours not in table.windows:
         asked = Asked(since=threshold.window, as_of=build.as_of)
-        with show.over(build.home, build.settings, table, asked, {}, records=build.lake) as (rows, _):
+        over = show.over(build.home, build.settings, table, asked, {}, records=build.lake, beside=build.connection)
+        with over as (rows, _):
             breaches.find(file, cuts.equal(rows, threshold.where), threshold, _key(table), build.as_of)
         return file
     name, window = frozenset({table.name}), {"window_hours": threshold.hours} if threshold.hours else {}

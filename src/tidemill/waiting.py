@@ -8,6 +8,8 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Final
 
+from tidemill import lake
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -19,7 +21,7 @@ FILE: Final = "waiting"
 
 def begin(home: Home) -> None:
     """Say that jobs are about to come; call it under the lake's lock."""
-    _file(home).write_text(uuid.uuid4().hex)
+    lake.replace(_file(home), uuid.uuid4().hex)
 
 
 def due(home: Home) -> str | None:

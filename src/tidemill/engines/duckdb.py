@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import duckdb
 
+from tidemill import capacity
 from tidemill.engines.quoting import literal
 from tidemill.errors import UsageError
 
@@ -175,14 +176,14 @@ def kept_macros() -> str:
 def connect(
     *,
     timezone: str | None = "UTC",
-    memory_limit: str | None = None,
+    memory_limit: int | None = None,
     threads: int | None = None,
     temp_directory: Path | None = None,
     database: str = ":memory:",
 ) -> duckdb.DuckDBPyConnection:
     """Open a database in which tables' selects run; `timezone` is that of the reports, the session's is always UTC.
 
-    Without a timezone there are no macros.
+    Without a timezone there are no macros; without a memory limit, in bytes, it is the default one.
 
     Raises:
         UsageError: there is no such timezone.
@@ -192,9 +193,8 @@ def connect(
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "python_enable_replacements": False,  # a name in SQL is no variable of this program
+        "memory_limit": f"{memory_limit or capacity.of_engine(None)}B",
     }
-    if memory_limit is not None:
-        config["memory_limit"] = memory_limit
     if threads is not None:
         config["threads"] = threads
     if temp_directory is not None:
@@ -214,6 +214,12 @@ def beside(connection: duckdb.DuckDBPyConnection, timezone: str | None = None) -
 def threads(connection: duckdb.DuckDBPyConnection) -> int:
     """How many threads a database works with."""
     return int(connection.execute("SELECT current_setting('threads')").fetchall()[0][0])
+
+
+def memory(connection: duckdb.DuckDBPyConnection) -> int:
+    """How many bytes a database may use."""
+    found = connection.execute("SELECT parse_formatted_bytes(current_setting('memory_limit'))").fetchall()
+    return int(found[0][0])
 
 
 def run(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import duckdb
 
-from tidemill.engines import catalogs, parsed
+from tidemill.engines import catalogs, faults, parsed
 from tidemill.engines import duckdb as engine
 from tidemill.engines.quoting import literal, literals
 from tidemill.errors import TidemillError, UsageError
@@ -29,7 +29,7 @@ _MISTAKES: Final = (
 
 
 def connect(
-    snapshot: Path, *, seconds: int, memory_limit: str | None = None, threads: int | None = None
+    snapshot: Path, *, seconds: int, memory_limit: int | None = None, threads: int | None = None
 ) -> duckdb.DuckDBPyConnection:
     """A read-only connection to a snapshot's catalog that can reach nothing but the files that its views name.
 
@@ -86,6 +86,8 @@ def failures() -> Iterator[None]:
         yield
     except _MISTAKES as error:
         raise UsageError(f"the query cannot be run: {_line(error)}") from error
+    except duckdb.OutOfMemoryException as error:
+        raise TidemillError(f"the query failed: {faults.unfit(error)}") from error
     except duckdb.Error as error:
         if "maximum execution time" in str(error):
             what = "took longer than query.timeout_seconds allows; ask for less, or raise it in tidemill.toml"

@@ -173,7 +173,11 @@ def write(
     """
     beside = folder / f"{uuid.uuid4().hex}.parquet.part"
     copy = f"COPY ({select}) TO {literal(beside)} (FORMAT parquet)"
-    count = connection.execute(copy, named(connection, copy, parameters or {})).fetchall()[0][0]
+    try:
+        count = connection.execute(copy, named(connection, copy, parameters or {})).fetchall()[0][0]
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
     with beside.open("rb") as file:
         name = f"{period}-{hashlib.file_digest(file, 'sha256').hexdigest()[:24]}.parquet"
     beside.chmod(0o444)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from tidemill import storage
-from tidemill.engines import bundle, inputs, objects, raw, settle
+from tidemill.engines import bundle, faults, inputs, objects, raw, settle
 from tidemill.engines import contract as contract_sql
+from tidemill.engines import duckdb as engine
 from tidemill.engines.mapped import format_fault, stage_format
 from tidemill.engines.native import stage_native
 from tidemill.engines.quoting import literal, literals
-from tidemill.errors import SourceError, UsageError
+from tidemill.errors import SourceError, TidemillError
 from tidemill.records import CONTRACTS, EVENT, JOB, METRIC, QUARANTINE
 from tidemill.sources.files import MAX_RAW_BYTES, Layout
 from tidemill.sources.finding import is_pattern
@@ -34,7 +35,19 @@ SHARED_RAW_BYTES: Final = 65_536
 
 
 def stage(connection: DuckDBPyConnection, load: Load) -> None:
-    """Read and check a load; afterwards its folder holds all that settling needs."""
+    """Read and check a load; afterwards its folder holds all that settling needs.
+
+    Where memory does not suffice for several threads, it is read with one.
+    """
+    threads = engine.threads(connection)
+    try:
+        _stage_carefully(connection, load)
+    finally:
+        if engine.threads(connection) != threads:
+            connection.execute(f"SET threads = {threads}")
+
+
+def _stage_carefully(connection: DuckDBPyConnection, load: Load) -> None:
     if load.portion:
         _look_at(load, load.portion)
     if load.members:
@@ -48,7 +61,7 @@ def stage(connection: DuckDBPyConnection, load: Load) -> None:
         try:
             _stage(connection, load)
         except duckdb.Error as error:
-            if not _more_careful(load, error):
+            if not _more_careful(connection, load, error):
                 storage.check(error, load.folder)
                 raise _unusable(load, error) from error
             shutil.rmtree(load.folder)
@@ -66,8 +79,11 @@ def _look_at(load: Load, portion: Portion) -> None:
         load.spooled = True  # else rows that are refused would have other lines than they have
 
 
-def _more_careful(load: Load, error: duckdb.Error) -> bool:
+def _more_careful(connection: DuckDBPyConnection, load: Load, error: duckdb.Error) -> bool:
     """Whether there is a slower way to read a load, which takes more than the one that failed; it is taken next."""
+    if isinstance(error, duckdb.OutOfMemoryException) and engine.threads(connection) > 1:
+        connection.execute("SET threads = 1")
+        return True
     if not isinstance(error, (duckdb.InvalidInputException, duckdb.NotImplementedException)):
         return False
     if not load.lenient and "Malformed JSON" in str(error):
@@ -82,7 +98,9 @@ def _more_careful(load: Load, error: duckdb.Error) -> bool:
     return False
 
 
-def _unusable(load: Load, error: duckdb.Error) -> UsageError:
+def _unusable(load: Load, error: duckdb.Error) -> TidemillError:
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return TidemillError(f"{load.uri} cannot be loaded: {faults.unfit(error)}")
     message = str(error).splitlines()[0]
     if not load.format.native:
         return format_fault(load, message)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from tidemill import (
     build,
+    capacity,
     catalog,
     compact,
     describe,
@@ -180,7 +181,7 @@ class Tidemill:
 
         `where` says what columns must equal (None: have no value): over a window, the columns that the records carry;
         of a published table, its own. A table that is built from other tables takes the whole reporting days that the
-        window touches, and its own columns. Where exact percentiles would not fit in memory they are within 1 %.
+        window touches, and its own columns.
 
         Raises:
             UsageError: there is no such table, column or filter, the window is none, or nothing is published yet.
@@ -224,7 +225,7 @@ class Tidemill:
                 connection = reading.connect(
                     called.tables / "snapshots" / newest.folder.name,
                     seconds=config.query.timeout_seconds,
-                    memory_limit=config.memory_limit,
+                    memory_limit=capacity.of_engine(config.memory_limit),
                     threads=config.threads,
                 )
             self._connection = (newest.folder, connection)
