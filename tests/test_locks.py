@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.homes import event, home, process, tm, until_at_lock, write_settings
+from tidemill import locks
+from tidemill.errors import LockTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,8 +130,8 @@ def test_the_holder_that_is_named_is_the_newest(mill: Tidemill) -> None:
         waiting.send_signal(signal.SIGCONT)
         _, err = waiting.communicate()
     assert waiting.returncode == 1
-    assert err.decode().startswith(f"tidemill: {mill.home.lake} is held by process {second} since ")
-    assert err.count(b"\n") == 1
+    gave_up = err.decode().splitlines()[-1]
+    assert gave_up.startswith(f"tidemill: {mill.home.lake} is held by process {second} since ")
 
 
 def test_a_holder_that_was_killed_is_not_waited_for(mill: Tidemill) -> None:
@@ -184,3 +186,27 @@ def test_since_is_when_it_got_the_lock(mill: Tidemill) -> None:
     since = (mill.home.lake / ".lock").read_text().split()[-1]
     ended(second)
     assert let_go <= datetime.fromisoformat(since) <= let_go + timedelta(seconds=60)
+
+
+@pytest.mark.parametrize("notice", [0.05, 2.0])
+def test_who_waits_says_so(
+    mill: Tidemill, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, notice: float
+) -> None:
+    """Once, before it gives up: for whom, since when, and how long at most; not where it waits for a moment."""
+    monkeypatch.setattr(locks, "NOTICE_SECONDS", notice)
+    with holder(mill, "lake") as holding, pytest.raises(LockTimeoutError), mill.home.lock("lake"):
+        pass
+    held = rf"{re.escape(str(mill.home.lake))} is held by process {holding} since \S+Z"
+    assert [re.sub(held, "HELD", said) for said in caplog.messages] == ["waiting up to 0.2 s: HELD"] * (notice < 1)
+
+
+def test_who_waits_at_a_terminal_reads_it(mill: Tidemill) -> None:
+    """The command says it on stderr, without being asked to log anything."""
+    environment = os.environ | {"TIDEMILL_LOCK_WAIT_SECONDS": "3"}
+    with holder(mill, "tables") as holding:
+        waiting = process("--home", mill.home.path, "build", stdout=subprocess.PIPE, env=environment)
+        _, err = waiting.communicate()
+    assert waiting.returncode == 1
+    notice, gave_up = err.decode().splitlines()
+    assert notice.startswith(f"waiting up to 3 s: {mill.home.tables} is held by process {holding} since ")
+    assert "try again when it has finished" in gave_up

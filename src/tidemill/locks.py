@@ -7,6 +7,7 @@ the lock is let go, so what stands there is the holder's, or that of one who was
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 import time
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAUSE_SECONDS: Final = 0.02
+NOTICE_SECONDS: Final = 2.0
+"""After how long whoever waits says so, once."""
 WORD_SECONDS: Final = 1.0
 """How much longer is waited for a holder that has not said who it is."""
+_log: Final = logging.getLogger(__name__)
 _SAID: Final = re.compile(r"(process (\d+) since \S+Z)\n")
 
 
@@ -53,9 +57,14 @@ def _take(descriptor: int) -> bool:
 
 
 def _wait(descriptor: int, folder: Path, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
+    said = False
     while not _take(descriptor):
-        late = time.monotonic() - deadline
+        waited = time.monotonic() - began
+        if waited >= NOTICE_SECONDS and not said:
+            said = True
+            _log.warning("waiting up to %g s: %s is held by %s", seconds, folder, _holder(descriptor)[1])
+        late = waited - seconds
         if late >= 0:
             known, holder = _holder(descriptor)
             if known or late >= WORD_SECONDS:
