@@ -16,7 +16,7 @@ from tidemill import build, catalog, ingest, settings
 from tidemill.build import Build, Built
 from tidemill.errors import TableError, TidemillError
 from tidemill.home import Home
-from tidemill.ingest import Report
+from tidemill.loading import Report
 from tidemill.sources import asked
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from tidemill.ingest import Report
+    from tidemill.loading import Report
 
 Row = dict[str, Any]
 COUNTS = ("records_read", "expanded", "accepted", "duplicates", "quarantined", "ignored")

@@ -336,7 +336,7 @@ def _build_each(
     say: Callable[[str], None] | None,
 ) -> None:
     """Build tables, some at the same time; those that then lack memory once more, each alone."""
-    together = parallel.at_once(build, len(wanted)) > 1
+    together = parallel.at_once(build.connection, len(wanted)) > 1
     lacking: set[str] = set()
 
     def one(own: Build, name: str) -> None:

@@ -18,7 +18,7 @@ from tidemill.output import note
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tidemill.ingest import Report
+    from tidemill.loading import Report
     from tidemill.readers.client import Tidemill
 
 INTERRUPTED: Final = 130

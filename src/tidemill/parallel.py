@@ -1,4 +1,4 @@
-"""Work on tables that do not need each other, at the same time: one keeps the processors busy where another cannot."""
+"""Work on what does not need each other, at the same time: one keeps the processors busy where another cannot."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from tidemill.engines import duckdb as engine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
     from concurrent.futures import Future
+
+    from duckdb import DuckDBPyConnection
 
     from tidemill.build import Build
 
     K = TypeVar("K", bound=Hashable)
+    O = TypeVar("O")  # noqa: E741 - what each of them owns
     T = TypeVar("T")
 
 AT_ONCE: Final = 2
@@ -27,16 +30,27 @@ INTERRUPT_SECONDS: Final = 0.05
 
 
 def each(build: Build, needs: Mapping[K, Iterable[K]], work: Callable[[Build, K], T]) -> dict[K, T]:
-    """What some work gives for each name, done after that for the names that it needs.
+    """What some work gives for each table, done after that for the tables that it needs.
 
-    It is given the build with a connection of its own to the same database, in which nothing is bound. The first error
-    ends what is going on, and is raised.
+    It is given the build with a connection of its own to the same database, in which nothing is bound.
+    """
+    number = at_once(build.connection, len(needs)) - 1
+    builds = [build, *(replace(build, connection=build.another(n)) for n in range(number))]
+    return share(builds, needs, work, lambda own: own.connection.interrupt())
+
+
+def share(
+    owns: Sequence[O], needs: Mapping[K, Iterable[K]], work: Callable[[O, K], T], interrupt: Callable[[O], None]
+) -> dict[K, T]:
+    """What some work gives for each name, done after that for the names that it needs, by as many as there are `owns`.
+
+    Each is given one of these for itself. The first error ends what is going on, and is raised.
     """
     order = TopologicalSorter(needs)
     order.prepare()
     found: dict[K, T] = {}
     running: dict[Future[T], K] = {}
-    idle: SimpleQueue[Build] = SimpleQueue()
+    idle: SimpleQueue[O] = SimpleQueue()
 
     def one(name: K) -> T:
         own = idle.get()
@@ -45,10 +59,9 @@ def each(build: Build, needs: Mapping[K, Iterable[K]], work: Callable[[Build, K]
         finally:
             idle.put(own)
 
-    builds = [build, *(replace(build, connection=build.another(n)) for n in range(at_once(build, len(needs)) - 1))]
-    for own in builds:
+    for own in owns:
         idle.put(own)
-    with ThreadPoolExecutor(len(builds)) as pool:
+    with ThreadPoolExecutor(len(owns)) as pool:
         try:
             while order.is_active():
                 running |= {pool.submit(one, name): name for name in order.get_ready()}
@@ -60,13 +73,13 @@ def each(build: Build, needs: Mapping[K, Iterable[K]], work: Callable[[Build, K]
             pool.shutdown(wait=False, cancel_futures=True)
             begun = [future for future in running if not future.cancelled()]
             while wait(begun, timeout=INTERRUPT_SECONDS).not_done:
-                for own in builds:  # what is between two queries goes on with the next
-                    own.connection.interrupt()
+                for own in owns:  # what is between two queries goes on with the next
+                    interrupt(own)
             raise
     return {name: found[name] for name in needs}
 
 
-def at_once(build: Build, wanted: int) -> int:
-    """How many of so many things are done at the same time."""
-    room = engine.memory(build.connection) // EACH_BYTES
-    return max(1, min(AT_ONCE, engine.threads(build.connection), room, wanted))
+def at_once(connection: DuckDBPyConnection, wanted: int) -> int:
+    """How many of so many things are done at the same time, on connections to one database."""
+    room = engine.memory(connection) // EACH_BYTES
+    return max(1, min(AT_ONCE, engine.threads(connection), room, wanted))

@@ -11,7 +11,7 @@ from tidemill.engines import export, relations, retrying, staging
 from tidemill.engines.duckdb import connect
 from tidemill.engines.load import Load, identity
 from tidemill.errors import UsageError
-from tidemill.ingest import OvertakenError, Report, commit, open_connection
+from tidemill.loading import OvertakenError, Report, commit, open_connection
 from tidemill.records import QUARANTINE
 from tidemill.settings import Source
 from tidemill.sources.files import path_parts

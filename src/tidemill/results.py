@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tidemill.build import Built
     from tidemill.compact import Compacted
-    from tidemill.ingest import Report
+    from tidemill.loading import Report
     from tidemill.plan import Step, TableStatus
     from tidemill.prune import Pruned
     from tidemill.verify import Outcome

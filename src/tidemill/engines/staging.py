@@ -37,7 +37,7 @@ SHARED_RAW_BYTES: Final = 65_536
 def stage(connection: DuckDBPyConnection, load: Load) -> None:
     """Read and check a load; afterwards its folder holds all that settling needs.
 
-    Where memory does not suffice for several threads, it is read with one.
+    Where memory does not suffice for several threads, it is read with one; nothing else may be going on then.
     """
     threads = engine.threads(connection)
     try:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tidemill.compact import Compacted
     from tidemill.describe import Description
     from tidemill.errors import Fault
-    from tidemill.ingest import Report
+    from tidemill.loading import Report
     from tidemill.manifests import Manifest
     from tidemill.plan import TableStatus
     from tidemill.prune import Pruned
