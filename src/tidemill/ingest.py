@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tidemill import formats, storage, waiting, workplace
 from tidemill.engines.load import identity, of_portion
-from tidemill.errors import SourceError, StorageError, TidemillError, UsageError
+from tidemill.errors import SourceError, UsageError
 from tidemill.loading import Loader, Queue, Report
 from tidemill.memory import Memory
 from tidemill.settings import Source, expanded
@@ -84,9 +84,7 @@ class _Run:
     def _take(self, source: Source, form: Format, path: Path, queue: Queue) -> None:
         try:
             load = self._new(source, form, path, queue)
-        except StorageError:
-            raise
-        except TidemillError as error:
+        except SourceError as error:  # any other is of the home, and all files would meet it
             queue.report.failures.append(error)
         else:
             if load:

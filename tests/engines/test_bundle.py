@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from tests.conftest import Lake, event, job, metric
 from tidemill import Tidemill
 from tidemill.engines import bundle, staging
-from tidemill.errors import SourceError
+from tidemill.errors import SourceError, TidemillError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,10 +59,10 @@ FROM loads ORDER BY uri
 REFUSED: Final = "SELECT uri, line, record, field, reason, raw FROM quarantine ORDER BY ALL"
 
 
-def home_of(folder: Path, name: str, files: Sequence[bytes]) -> tuple[Lake, list[Path]]:
+def home_of(folder: Path, name: str, files: Sequence[bytes], threads: int = 1) -> tuple[Lake, list[Path]]:
     """A home, and files that are old enough for their last lines to count."""
     home = Lake(Tidemill(folder / name), folder / "files")
-    home.settings("threads = 1\n")
+    home.settings(f"threads = {threads}\n")
     return home, [home.put(f"{number}.jsonl", content) for number, content in enumerate(files)]
 
 
@@ -84,14 +86,19 @@ def carried_by_stages(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(FILES)
+@given(FILES, st.sampled_from([bundle.MOST_BYTES, 60, 0]))
 def test_files_that_are_read_together_are_each_a_load(
-    tmp_path_factory: pytest.TempPathFactory, files: Sequence[bytes]
+    tmp_path_factory: pytest.TempPathFactory, files: Sequence[bytes], most: int
 ) -> None:
-    """Records, ledger and quarantine with its lines are as if each file had been read by itself, whatever is in it."""
+    """Records, ledger and quarantine with its lines are as if each file had been read by itself, whatever is in it.
+
+    Be they small, and read as one, or larger, and read side by side.
+    """
     folder = tmp_path_factory.mktemp("bundle")
-    together, paths = home_of(folder, "together", files)
-    together.mill.ingest(*paths)
+    together, paths = home_of(folder, "together", files, threads=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bundle, "MOST_BYTES", most)
+        together.mill.ingest(*paths)
     alone, _ = home_of(folder, "alone", files)
     for path in paths:
         alone.mill.ingest(path)
@@ -116,7 +123,7 @@ def test_a_large_file_is_read_by_itself(tmp_path: Path, monkeypatch: pytest.Monk
     home, paths = home_of(tmp_path, "home", [LINES[1], LINES[2], large, LINES[3], LINES[4]])
     carried = carried_by_stages(monkeypatch)
     home.mill.ingest(*paths)
-    assert carried == ([5] if size == bundle.MOST_BYTES else [2, 0, 2])
+    assert carried == ([5] if size == bundle.MOST_BYTES else [4, 0])
     assert home.refusals() == [(1, "id", "conflict")]
 
 
@@ -136,6 +143,36 @@ def test_a_bundle_that_cannot_be_read_is_read_one_by_one(tmp_path: Path, monkeyp
     assert report.total("accepted") == 2
     monkeypatch.undo()
     assert home.ingest(*paths) == {"records_read": 1, "accepted": 1}
+
+
+def test_files_that_lack_memory_side_by_side_are_read_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are tried again when nothing else goes on; one that lacks it then, too, is said, and the other is loaded."""
+    monkeypatch.setattr(bundle, "MOST_BYTES", 0)
+    home, paths = home_of(tmp_path, "home", LINES[:3], threads=2)
+    stage, tried = staging.stage, Counter[str]()
+
+    def short(connection: DuckDBPyConnection, load: Load) -> None:
+        tried[load.uri] += 1
+        if load.uri == str(paths[0]) or (load.uri == str(paths[1]) and tried[load.uri] == 1):
+            raise TidemillError(f"{load.uri} does not fit") from duckdb.OutOfMemoryException("no")
+        stage(connection, load)
+
+    monkeypatch.setattr(staging, "stage", short)
+    (report,) = home.mill.ingest(*paths)
+    assert [str(failure) for failure in report.failures] == [f"{paths[0]} does not fit"]
+    assert [load["uri"] for load in report.loads] == [str(paths[1]), str(paths[2])]
+    assert tried == {str(paths[0]): 2, str(paths[1]): 2, str(paths[2]): 1}
+
+
+def test_a_home_that_refuses_is_said_once(tmp_path: Path) -> None:
+    """Not for each file, which all meet the same."""
+    home, paths = home_of(tmp_path, "home", LINES[:3])
+    home.mill.home.path.mkdir(exist_ok=True)
+    (home.mill.home.path / "lake").write_text("no folder")
+    with pytest.raises(UsageError, match=r"cannot be created: .*; choose another --home"):
+        home.mill.ingest(*paths)
 
 
 def test_loads_that_others_finished_in_the_meantime_are_left_out(
