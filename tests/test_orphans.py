@@ -29,8 +29,8 @@ import sys
 from tidemill import Tidemill
 from tidemill.engines import staging
 stage = staging.stage
-def pausing(*arguments):
-    stage(*arguments)
+def pausing(*arguments, **options):
+    stage(*arguments, **options)
     print("staged", flush=True)
     sys.stdin.readline()
 staging.stage = pausing

@@ -174,7 +174,10 @@ class Queue:
         connection, *others = self.loader.connections[: len(loads)]
         needs: dict[int, Sequence[int]] = dict.fromkeys(range(len(loads)), ())
         tried = parallel.share(
-            [connection, *others], needs, lambda own, number: self._try(own, loads[number]), lambda own: own.interrupt()
+            [connection, *others],
+            needs,
+            lambda own, number: self._try(own, loads[number], alone=not others),
+            lambda own: own.interrupt(),
         )
         for load, first in zip(loads, tried.values(), strict=True):
             error = first
@@ -184,13 +187,13 @@ class Queue:
                 found[load.load_id] = error
         return found
 
-    def _try(self, connection: DuckDBPyConnection, load: Load) -> TidemillError | None:
+    def _try(self, connection: DuckDBPyConnection, load: Load, *, alone: bool = True) -> TidemillError | None:
         """Stage a load; what is wrong with it, if it cannot be used."""
         lines = load.fast and not load.large
         load.lenient = lines and self.lenient  # the files of a source are like each other
         try:
-            staging.stage(connection, load)
-            staging.stage_head(connection, load)
+            staging.stage(connection, load, alone=alone)
+            staging.stage_head(connection, load, alone=alone)
         except BaseException as error:
             shutil.rmtree(load.folder, ignore_errors=True)
             if isinstance(error, StorageError) or not isinstance(error, TidemillError):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+import time
+from concurrent.futures import FIRST_COMPLETED, CancelledError, ThreadPoolExecutor, wait
 from dataclasses import replace
 from graphlib import TopologicalSorter
 from queue import SimpleQueue
+from threading import Event
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from tidemill.engines import duckdb as engine
@@ -52,9 +54,13 @@ def share(
     running: dict[Future[T], K] = {}
     idle: SimpleQueue[O] = SimpleQueue()
 
+    ended = Event()
+
     def one(name: K) -> T:
         own = idle.get()
         try:
+            if ended.is_set():
+                raise CancelledError
             return work(own, name)
         finally:
             idle.put(own)
@@ -70,11 +76,12 @@ def share(
                     found[name] = future.result()
                     order.done(name)
         except BaseException:
+            ended.set()
             pool.shutdown(wait=False, cancel_futures=True)
-            begun = [future for future in running if not future.cancelled()]
-            while wait(begun, timeout=INTERRUPT_SECONDS).not_done:
+            while idle.qsize() < len(owns):  # of a thread that has just been started the pool may not know
                 for own in owns:  # what is between two queries goes on with the next
                     interrupt(own)
+                time.sleep(INTERRUPT_SECONDS)
             raise
     return {name: found[name] for name in needs}
 

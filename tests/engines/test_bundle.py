@@ -77,9 +77,9 @@ def carried_by_stages(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     stage = staging.stage
 
-    def counted(connection: DuckDBPyConnection, load: Load) -> None:
+    def counted(connection: DuckDBPyConnection, load: Load, **options: bool) -> None:
         found.append(len(load.members))
-        stage(connection, load)
+        stage(connection, load, **options)
 
     monkeypatch.setattr(staging, "stage", counted)
     return found
@@ -132,10 +132,10 @@ def test_a_bundle_that_cannot_be_read_is_read_one_by_one(tmp_path: Path, monkeyp
     home, paths = home_of(tmp_path, "home", LINES[:3])
     stage = staging.stage
 
-    def failing(connection: DuckDBPyConnection, load: Load) -> None:
+    def failing(connection: DuckDBPyConnection, load: Load, **options: bool) -> None:
         if load.members or load.uri == str(paths[1]):
             raise SourceError(f"{load.uri} cannot be read")
-        stage(connection, load)
+        stage(connection, load, **options)
 
     monkeypatch.setattr(staging, "stage", failing)
     (report,) = home.mill.ingest(*paths)
@@ -153,11 +153,11 @@ def test_files_that_lack_memory_side_by_side_are_read_one_by_one(
     home, paths = home_of(tmp_path, "home", LINES[:3], threads=2)
     stage, tried = staging.stage, Counter[str]()
 
-    def short(connection: DuckDBPyConnection, load: Load) -> None:
+    def short(connection: DuckDBPyConnection, load: Load, **options: bool) -> None:
         tried[load.uri] += 1
         if load.uri == str(paths[0]) or (load.uri == str(paths[1]) and tried[load.uri] == 1):
             raise TidemillError(f"{load.uri} does not fit") from duckdb.OutOfMemoryException("no")
-        stage(connection, load)
+        stage(connection, load, **options)
 
     monkeypatch.setattr(staging, "stage", short)
     (report,) = home.mill.ingest(*paths)
@@ -182,8 +182,8 @@ def test_loads_that_others_finished_in_the_meantime_are_left_out(
     home, paths = home_of(tmp_path, "home", LINES[:4])
     stage = staging.stage
 
-    def late(connection: DuckDBPyConnection, load: Load) -> None:
-        stage(connection, load)
+    def late(connection: DuckDBPyConnection, load: Load, **options: bool) -> None:
+        stage(connection, load, **options)
         monkeypatch.undo()
         home.mill.ingest(paths[1], paths[3])
 

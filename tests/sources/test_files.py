@@ -205,7 +205,7 @@ class TestLayouts:
             path.write_bytes(data[: int(len(data) * left)])
         (report,) = home.mill.ingest(*paths, record="event")
         assert [type(failure) for failure in report.failures] == [SourceError] * 3
-        assert all(str(path) in str(failure) for path, failure in zip(paths, report.failures, strict=True))
+        assert all(any(str(path) in str(failure) for failure in report.failures) for path in paths)
         assert home.column("SELECT count(*) FROM loads") == [0]
 
     def test_empty_files_hold_no_records(self, home: Lake) -> None:

@@ -15,7 +15,7 @@ from tidemill.engines import duckdb as engine
 from tidemill.engines.mapped import format_fault, stage_format
 from tidemill.engines.native import stage_native
 from tidemill.engines.quoting import literal, literals
-from tidemill.errors import SourceError, TidemillError
+from tidemill.errors import SourceError, UsageError
 from tidemill.records import CONTRACTS, EVENT, JOB, METRIC, QUARANTINE
 from tidemill.sources.files import MAX_RAW_BYTES, Layout
 from tidemill.sources.finding import is_pattern
@@ -34,34 +34,33 @@ SHARED_RAW_BYTES: Final = 65_536
 """A longer text that several refused records share stands with the first of them only."""
 
 
-def stage(connection: DuckDBPyConnection, load: Load) -> None:
+def stage(connection: DuckDBPyConnection, load: Load, *, alone: bool = True) -> None:
     """Read and check a load; afterwards its folder holds all that settling needs.
 
-    Where memory does not suffice for several threads, it is read with one; nothing else may be going on then.
+    Where memory does not suffice for several threads, it is read with one, if nothing else goes on: it is `alone`.
     """
     threads = engine.threads(connection)
     try:
-        _stage_carefully(connection, load)
+        _stage_carefully(connection, load, threads if alone else 1)
     finally:
-        if engine.threads(connection) != threads:
+        if alone and engine.threads(connection) != threads:
             connection.execute(f"SET threads = {threads}")
 
 
-def _stage_carefully(connection: DuckDBPyConnection, load: Load) -> None:
+def _stage_carefully(connection: DuckDBPyConnection, load: Load, threads: int) -> None:
     if load.portion:
         _look_at(load, load.portion)
     if load.members:
         bundle.remember(connection, load)
     while True:
-        load.folder.mkdir(parents=True)
-        if load.spooled:
-            _spool(load)
-        elif load.portion and is_pattern(str(load.portion.path)):
-            _name_plainly(load)
+        _make_readable(load)
         try:
             _stage(connection, load)
         except duckdb.Error as error:
-            if not _more_careful(connection, load, error):
+            if isinstance(error, duckdb.OutOfMemoryException) and threads > 1:
+                threads = 1
+                connection.execute("SET threads = 1")
+            elif not _more_careful(load, error):
                 storage.check(error, load.folder)
                 raise _unusable(load, error) from error
             shutil.rmtree(load.folder)
@@ -69,6 +68,14 @@ def _stage_carefully(connection: DuckDBPyConnection, load: Load) -> None:
             break
     if load.members:
         bundle.count(connection, load)
+
+
+def _make_readable(load: Load) -> None:
+    load.folder.mkdir(parents=True)
+    if load.spooled:
+        _spool(load)
+    elif load.portion and is_pattern(str(load.portion.path)):
+        _name_plainly(load)
 
 
 def _look_at(load: Load, portion: Portion) -> None:
@@ -79,11 +86,8 @@ def _look_at(load: Load, portion: Portion) -> None:
         load.spooled = True  # else rows that are refused would have other lines than they have
 
 
-def _more_careful(connection: DuckDBPyConnection, load: Load, error: duckdb.Error) -> bool:
+def _more_careful(load: Load, error: duckdb.Error) -> bool:
     """Whether there is a slower way to read a load, which takes more than the one that failed; it is taken next."""
-    if isinstance(error, duckdb.OutOfMemoryException) and engine.threads(connection) > 1:
-        connection.execute("SET threads = 1")
-        return True
     if not isinstance(error, (duckdb.InvalidInputException, duckdb.NotImplementedException)):
         return False
     if not load.lenient and "Malformed JSON" in str(error):
@@ -98,9 +102,9 @@ def _more_careful(connection: DuckDBPyConnection, load: Load, error: duckdb.Erro
     return False
 
 
-def _unusable(load: Load, error: duckdb.Error) -> TidemillError:
+def _unusable(load: Load, error: duckdb.Error) -> UsageError:
     if isinstance(error, duckdb.OutOfMemoryException):
-        return TidemillError(f"{load.uri} cannot be loaded: {faults.unfit(error)}")
+        return SourceError(f"{load.uri} cannot be loaded: {faults.unfit(error)}")
     message = str(error).splitlines()[0]
     if not load.format.native:
         return format_fault(load, message)
@@ -267,7 +271,7 @@ def _read_again(connection: DuckDBPyConnection, load: Load, contract: Contract, 
     return f"SELECT * FROM ({select}) WHERE refusal IS NULL"
 
 
-def stage_head(connection: DuckDBPyConnection, load: Load) -> None:
+def stage_head(connection: DuckDBPyConnection, load: Load, *, alone: bool = True) -> None:
     """Count the head's records without an id that the tail repeats, so that counting goes on over both."""
     tail = load.portion
     files = [str(path) for contract in (EVENT, METRIC) for path in load.staged(contract, "accepted")]
@@ -279,7 +283,7 @@ def stage_head(connection: DuckDBPyConnection, load: Load) -> None:
     head = replace(
         load, portion=replace(tail, start=0, end=tail.start, first_line=0), folder=load.folder / "head", spooled=True
     )
-    stage(connection, head)
+    stage(connection, head, alone=alone)
     files = [str(path) for contract in (EVENT, METRIC) for path in head.staged(contract, "accepted")]
     if files:
         connection.execute(
