@@ -15,6 +15,9 @@ export PREFECT_HOME := $(CURDIR)/build/prefect
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
+# The tests start the command some hundreds of times: what Python compiled stays, wherever the shell says otherwise.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint docs bench faults fuzz lock clean

@@ -38,6 +38,9 @@ SCALED: Final[Mapping[str, Work]] = {
     "wide": wide.run,
 }
 """Works that are measured at each scale."""
+HISTORIES: Final = {"one_more_hour", "late", "percentiles"}
+"""Works on lakes of so many events a day."""
+DAY_EVENTS: Final = 20_000
 WORKS: Final[Mapping[str, Work]] = {
     "nothing_to_do": nothing_to_do.run,
     "ingest": SCALED["ingest"],
@@ -66,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             without=given.without,
         )
         for name, scale in _chosen(given.only, given.scale):
-            key = f"{name}:{scale:g}" if scale else name
+            size = scale or (given.day_events if name in HISTORIES and given.day_events != DAY_EVENTS else 0)
+            key = f"{name}:{size:.12g}" if size else name
             say(f"== {key}")
             try:
                 with tempfile.TemporaryDirectory(dir=folder) as own:
@@ -94,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--rounds", type=int, default=5, help="interleaved runs of each contender; 5")
     parser.add_argument(
-        "--day-events", type=int, default=20_000, help="events a day of one more hour, late, percentiles"
+        "--day-events", type=int, default=DAY_EVENTS, help="events a day of one more hour, late, percentiles; 20000"
     )
     parser.add_argument("--days", type=_integers, default=(3, 30, 365), help="how long those lakes are; 3,30,365")
     parser.add_argument("--files", type=int, default=10_000, help="how many small files; 10000")

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 FEW: Final = ("activity_daily", "activity_hourly")
 ENGINES: Final = ("duckdb", "polars", "pyarrow")
 MONTHS: Final = ("2026-01-10T10:00:00Z", "2026-02-10T10:00:00Z")
-PUBLISHES: Final = 100
+PUBLISHES: Final = (25, 100, 1000)
+"""A sample, and what only the slow tests take the time for."""
 MARCH: Final = ("2026-03-01T10:00:00Z", "2026-03-02T10:00:00Z")
 """The newest two days lie in one file; nothing changes there."""
 
@@ -106,7 +107,9 @@ def told(engine: str, found: dict[str, Any], folder: Path) -> None:
     sys.stdout.write(line)
 
 
-@pytest.mark.parametrize("publishes", [PUBLISHES, pytest.param(10 * PUBLISHES, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "publishes", [PUBLISHES[0], *(pytest.param(many, marks=pytest.mark.slow) for many in PUBLISHES[1:])]
+)
 def test_readers_see_whole_snapshots_and_no_error(tmp_path: Path, publishes: int) -> None:
     """By the catalog and by a resolved path; through an unresolved glob DuckDB and Polars may fail, but see no mix."""
     mill = home(tmp_path, *(event(at, at) for at in MARCH))

@@ -100,7 +100,7 @@ def ingest(
     from tidemill import quarantine, results
 
     found = _ingest(mill, names or [], reread=reread, **options)
-    results.loads(found, quarantine.reasons(mill.home, found))
+    results.loads(found, quarantine.reasons(mill.home, mill.settings, found))
 
 
 def _ingest(mill: Tidemill, names: Sequence[str], *, reread: bool = False, **options: str | None) -> list[Report]:
@@ -177,7 +177,7 @@ def run(context: typer.Context, full: Full = False, as_of: AsOf = None) -> None:
     mill = mill_of(context)
     found = _ingest(mill, [])
     try:
-        results.loads(found, quarantine.reasons(mill.home, found))
+        results.loads(found, quarantine.reasons(mill.home, mill.settings, found))
     finally:
         _build(mill, [], full=full, as_of=as_of)
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import duckdb
 
-from tidemill import basis, delta, integrity, journals, lake, manifests, publish, seals, versions
+from tidemill import basis, delta, integrity, journals, lake, manifests, publish, seals, session, versions
 from tidemill.engines import auditing, catalogs
-from tidemill.engines import duckdb as engine
 from tidemill.engines.snapshot import CATALOG
 from tidemill.errors import DamagedError, Fault, LakeError
 from tidemill.lake import Snapshot
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from tidemill.home import Home
     from tidemill.integrity import Stamp
     from tidemill.manifests import Manifest
+    from tidemill.settings import Settings
 
     Progress = Callable[[str, int, int], None]
 
@@ -35,6 +35,7 @@ class _Look:
     """An inspection that is going on: what it found, and which files it has seen to be whole."""
 
     home: Home
+    settings: Settings
     progress: Progress | None
     faults: list[Fault] = field(default_factory=list)
     seen: set[tuple[int, int]] = field(default_factory=set)
@@ -61,9 +62,9 @@ class _Look:
         return fault
 
 
-def inspect(home: Home, progress: Progress | None = None) -> list[Fault]:
+def inspect(home: Home, settings: Settings, progress: Progress | None = None) -> list[Fault]:
     """Every fault that there is in the lake and the published snapshots of a home."""
-    look = _Look(home, progress)
+    look = _Look(home, settings, progress)
     records = _lake(look)
     _snapshots(look, records)
     return [*{fault.path: fault for fault in reversed(look.faults)}.values()][::-1]
@@ -89,7 +90,7 @@ def _lake(look: _Look) -> Snapshot | None:
             return None
     files = [file for table in lake.TABLES for file in records.of(table)]
     look.each("lake", integrity.stamps(files))
-    with engine.connect(timezone=None) as connection:
+    with session.connect(home, look.settings, timezone=None) as connection:
         broken = {fault.path for fault in look.faults}
         nameless = (file for file in files if not integrity.promised(file.path) and Path(file.path) not in broken)
         look.faults += list(_read_whole(connection, nameless))

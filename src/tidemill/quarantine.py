@@ -6,9 +6,8 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tidemill import formats, lake, storage, waiting, workplace
+from tidemill import formats, lake, session, storage, waiting, workplace
 from tidemill.engines import export, relations, retrying, staging
-from tidemill.engines.duckdb import connect
 from tidemill.engines.load import Load, identity
 from tidemill.errors import UsageError
 from tidemill.loading import OvertakenError, Report, commit, open_connection
@@ -39,25 +38,25 @@ def retry_unknown_jobs(home: Home, settings: Settings) -> list[Report]:
     return reports
 
 
-def listed(home: Home, *, whole: bool) -> pa.Table:
+def listed(home: Home, settings: Settings, *, whole: bool) -> pa.Table:
     """What is in the quarantine now, as lake.quarantine has it; of a text its beginning, unless it is `whole`."""
-    with connect(timezone=None) as connection:
+    with session.connect(home, settings, timezone=None) as connection:
         return export.arrow(retrying.listed(connection, _held(lake.current(home)), whole=whole))
 
 
-def counted(home: Home) -> pa.Table:
+def counted(home: Home, settings: Settings) -> pa.Table:
     """How many records are in the quarantine, by source, record, field and reason, most first."""
-    with connect(timezone=None) as connection:
+    with session.connect(home, settings, timezone=None) as connection:
         return export.arrow(retrying.counted(connection, _held(lake.current(home))))
 
 
-def reasons(home: Home, reports: Iterable[Report]) -> dict[str, list[str]]:
+def reasons(home: Home, settings: Settings, reports: Iterable[Report]) -> dict[str, list[str]]:
     """Why records of some loads were refused, a few words for each reason, by source."""
     load_ids = [str(load["load_id"]) for report in reports for load in report.loads if load["quarantined"]]
     if not load_ids:
         return {}
     paths = lake.current(home).paths("quarantine")
-    with connect(timezone=None) as connection:
+    with session.connect(home, settings, timezone=None) as connection:
         return retrying.reasons(connection, paths, load_ids)
 
 

@@ -125,7 +125,7 @@ class Tidemill:
 
     def damage(self, *, progress: Progress | None = None) -> list[Fault]:
         """What was cut, changed or deleted behind our back: every stored byte of the lake and the snapshots is read."""
-        return inspection.inspect(self.home, progress)
+        return inspection.inspect(self.home, settings.of_reader(self.home), progress)
 
     def upgrade(self, *, say: Callable[[str], None] | None = None) -> None:
         """Migrate a home of an older version to this one; after a kill it is begun again, and finished.
@@ -247,7 +247,8 @@ class Tidemill:
         """What was refused, and why, as a Polars DataFrame: each record, or how many there are of each reason."""
         import polars as pl
 
-        found = quarantine.counted(self.home) if counted else quarantine.listed(self.home, whole=whole)
+        config = settings.of_reader(self.home)
+        found = quarantine.counted(self.home, config) if counted else quarantine.listed(self.home, config, whole=whole)
         return cast("pl.DataFrame", pl.from_arrow(found))
 
     def retry(self, *, reason: str | None = None) -> list[Report]:
