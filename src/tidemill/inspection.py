@@ -150,7 +150,7 @@ def _manifest(look: _Look, folder: Path) -> Manifest | None:
             look.faults.append(Fault(folder / manifests.MANIFEST, "is missing"))
         return None
     try:
-        return manifests.read(folder)
+        return manifests.read(folder, anew=True)
     except DamagedError as error:
         look.faults += error.faults
         return None

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tidemill.settings import Settings
 
 ROWS_A_COMMIT: Final = 2_000_000
-LOADS_A_COMMIT: Final = 2_000
+LOADS_A_COMMIT: Final = 5_000
 FEWEST_BUNDLED: Final = 2
 SIDE_BY_SIDE_BYTES: Final = 256 << 20
 """Files of so many bytes are gathered, to be staged some at a time; each counts as one of LEAST_BYTES at least."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -89,25 +90,33 @@ def write(folder: Path, values: Mapping[str, object]) -> None:
     beside.rename(folder / MANIFEST)
 
 
-def read(folder: Path) -> Manifest:
-    """The manifest of a snapshot.
+def read(folder: Path, *, anew: bool = False) -> Manifest:
+    """The manifest of a snapshot; one that is as it was when it was read last is only read `anew` if that is asked for.
 
     Raises:
         DamagedError: it is missing, or not what was written.
     """
     file = folder / MANIFEST
+    take = _read.__wrapped__ if anew else _read
     try:
-        text = file.read_text()
-        values = json.loads(text)
-        claimed = values.pop("digest", "")
-        if (claimed or values.get("format")) and _of(text.removesuffix(f"{_DIGEST}{claimed}{_END}")) != claimed:
-            raise DamagedError([Fault(file, "was changed: it is not what its own digest says")])
-        tables = {name: TableState(**state) for name, state in values.pop("tables").items()}
-        return Manifest(folder=folder, tables=tables, **values)
+        stat = file.stat()
+        return take(folder, stat.st_ino, stat.st_size, stat.st_mtime_ns)
     except OSError as error:
         raise DamagedError([Fault(file, f"cannot be read ({error.strerror})")]) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedError([Fault(file, "was cut or changed: it is no manifest")]) from error
+
+
+@lru_cache(maxsize=1)
+def _read(folder: Path, _inode: int, _size: int, _changed: int) -> Manifest:
+    """Reading that of a year takes longer than most queries do."""
+    text = (folder / MANIFEST).read_text()
+    values = json.loads(text)
+    claimed = values.pop("digest", "")
+    if (claimed or values.get("format")) and _of(text.removesuffix(f"{_DIGEST}{claimed}{_END}")) != claimed:
+        raise DamagedError([Fault(folder / MANIFEST, "was changed: it is not what its own digest says")])
+    tables = {name: TableState(**state) for name, state in values.pop("tables").items()}
+    return Manifest(folder=folder, tables=tables, **values)
 
 
 def _of(text: str) -> str:
