@@ -87,7 +87,9 @@ def measure(command: Sequence[str], environment: Mapping[str, str] | None = None
         ContenderError: it failed; the message ends with what it said last.
     """
     launch = [sys.executable, "-I", str(LAUNCH), *command]
-    done = subprocess.run(launch, env={**os.environ, **(environment or {})}, capture_output=True, check=False)
+    own = {**os.environ, **(environment or {})}
+    own.pop("PYTHONDONTWRITEBYTECODE", None)  # compiled once, as what a user has installed is
+    done = subprocess.run(launch, env=own, capture_output=True, check=False)
     said = done.stderr.decode(errors="replace").strip()
     if not done.stdout:
         raise ContenderError(said.splitlines()[-1] if said else f"{command[0]} cannot be started")
