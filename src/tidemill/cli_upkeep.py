@@ -26,9 +26,11 @@ def list_refused(
     """List the refused records that wait, with file, line, field and reason; of each text its beginning."""
     from tidemill.output import write
     from tidemill.quarantine import counted, listed
+    from tidemill.settings import of_reader
 
     home = mill_of(context).home
-    write(counted(home) if count else listed(home, whole=False), form, output)
+    config = of_reader(home)
+    write(counted(home, config) if count else listed(home, config, whole=False), form, output)
 
 
 @quarantine.command()
@@ -45,7 +47,7 @@ def retry(
     found = mill.retry(reason=reason)
     if not any(report.loads or report.failures for report in found):
         note("nothing was accepted that had been refused")
-    results.loads(found, reasons(mill.home, found))
+    results.loads(found, reasons(mill.home, mill.settings, found))
 
 
 @quarantine.command()
@@ -53,9 +55,11 @@ def export(context: typer.Context, form: FormatOption = None, output: OutputOpti
     """Write the refused records with their whole texts; JSON lines, unless another format is asked for."""
     from tidemill.output import write
     from tidemill.quarantine import listed
+    from tidemill.settings import of_reader
 
+    home = mill_of(context).home
     asked = form or (Format.of(output) if output else Format.TABLE)
-    write(listed(mill_of(context).home, whole=True), Format.JSONL if asked is Format.TABLE else asked, output)
+    write(listed(home, of_reader(home), whole=True), Format.JSONL if asked is Format.TABLE else asked, output)
 
 
 def compact(
