@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import duckdb
 import pytest
 
 from tests.homes import AS_OF, built, digests, event, feed, home, job, metric, process, tm
@@ -520,6 +521,24 @@ def test_what_nobody_thought_of_is_one_line_too(tmp_path: Path, monkeypatch: pyt
     assert said.code == 1
     assert said.fault.startswith("ValueError: of two lines ")
     assert said.fault.endswith("(--debug shows where)")
+
+
+def test_what_does_not_fit_in_memory_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the engine lacked it; other failures of the engine point to the files that it may have failed on."""
+    mill = home(tmp_path, *RECORDS)
+    built(mill, "metric_hourly")
+    for error, told in (
+        (duckdb.OutOfMemoryException("Out of Memory Error: no block"), "does not fit memory_limit; set a higher one"),
+        (duckdb.IOException("IO Error: no page"), "IO Error: no page (what is damaged is named by: tidemill check"),
+    ):
+
+        def fail(_table: str, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(catalog, "known", fail)
+        said = tm("path", "builds", at=mill)
+        assert said.code == 1
+        assert told in said.fault
 
 
 def test_an_interrupted_build_says_so(tmp_path: Path) -> None:

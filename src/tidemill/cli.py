@@ -243,6 +243,17 @@ def _run(arguments: list[str]) -> int:
     return 0
 
 
+def _of_engine(error: BaseException, what: str) -> str:
+    """What to do about a failure of the engine that nobody nearer to it explained."""
+    import duckdb
+
+    from tidemill.engines import faults
+
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return f"what this command does lacks memory: {faults.unfit(error)}"
+    return f"{what} (what is damaged is named by: tidemill check --deep)"
+
+
 def _say_failure(error: BaseException, home: Path) -> int:
     """Say in one line what went wrong; returns the exit code."""
     if isinstance(error, TidemillError):
@@ -260,7 +271,7 @@ def _say_failure(error: BaseException, home: Path) -> int:
         return refused.exit_code
     what = redacted(str(error).splitlines()[0]) if str(error) else ""
     if type(error).__module__ == "_duckdb":  # which takes long to import
-        note(f"tidemill: {what} (what is damaged is named by: tidemill check --deep)")
+        note(f"tidemill: {_of_engine(error, what)}")
         return 1
     note(f"tidemill: {type(error).__name__}: {what} (--debug shows where)")
     return 1
