@@ -12,11 +12,12 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.utilities.annotations import quote
 
-from tidemill import build, catalog, ingest, settings
-from tidemill.build import Build, Built
+from tidemill import build, catalog, ingest, rebuild, settings
+from tidemill.build import Build
 from tidemill.errors import TableError, TidemillError
 from tidemill.home import Home
 from tidemill.loading import Report
+from tidemill.rebuild import Built
 from tidemill.sources import asked
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def ingest_source(home: str, source: str) -> list[Report]:
 @task(task_run_name="build {table}", **CAREFUL)
 def build_table(work: Build, table: str) -> Built | None:
     """Build the stale partitions of one table."""
-    return build.build_table(work, table)
+    return rebuild.build_table(work, table)
 
 
 @task(task_run_name="publish", **CAREFUL)

@@ -60,6 +60,14 @@ def _lake(folder: Path, records: Sequence[Record]) -> Path:
     return mill.home.lake
 
 
+def simulated(folder: Path, *, events: int, days: int, seed: int) -> Tidemill:
+    """A home that has loaded simulated records, the last of 2026-02-28."""
+    made = home(folder)
+    tm("simulate", "--events", events, "--days", days, "--seed", seed, at=made)
+    made.ingest(made.home.path / "raw")
+    return made
+
+
 def write_settings(mill: Tidemill, settings: str) -> None:
     """Write a home's tidemill.toml; one thread is enough for a handful of records."""
     mill.home.path.mkdir(parents=True, exist_ok=True)

@@ -282,6 +282,14 @@ def test_a_lake_file_that_only_an_older_snapshot_names_is_missed(mill: Tidemill)
 # Journals
 
 
+def test_a_compaction_does_not_begin_over_a_missing_file(mill: Tidemill) -> None:
+    """It says which, as all others do, and changes nothing."""
+    gone = found(mill, "lake/events/day=*/*.parquet")
+    gone.unlink()
+    said = tm("compact", at=mill)
+    assert (said.code, said.fault) == (1, f"{gone} is missing; put it back from a copy")
+
+
 def interrupted(mill: Tidemill, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Ingest, and be interrupted before the commit that the journal is of; the journal."""
 

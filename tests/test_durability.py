@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.homes import AS_OF, event, few_tables, home, published, tm  # noqa: F401 - a fixture for all
+from tests.homes import AS_OF, few_tables, home, published
 from tidemill import Tidemill, delta, lake
+
+__all__ = ["few_tables"]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

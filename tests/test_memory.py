@@ -5,16 +5,19 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Final
 
 import duckdb
 import pytest
 
-from tests.homes import AS_OF, event, few_tables, home, write_settings  # noqa: F401 - a fixture for all
-from tidemill import Tidemill, capacity, lake, session
+from tests.homes import AS_OF, event, few_tables, home, write_settings
+from tidemill import Tidemill, capacity, lake, session, workplace
 from tidemill.home import Home
 from tidemill.settings import Settings
+
+__all__ = ["few_tables"]
 
 FEW: Final = ("activity_daily",)
 RECORDS: Final = 1_100_000
@@ -109,6 +112,26 @@ def test_the_next_process_removes_what_a_dead_one_spilled(tmp_path: Path) -> Non
         holder.wait()
     assert folder.is_relative_to(mill.home.staging)
     assert [*folder.iterdir()]
+    lake.current(mill.home)
+    assert [*mill.home.staging.iterdir()] == []
+
+
+def test_what_a_dead_reader_spilled_goes_after_a_day(tmp_path: Path) -> None:
+    """It holds no lock: what is younger stays, and what a living one has, whatever its age."""
+    mill = home(tmp_path, event("a", "2026-02-10T12:00:00Z"), settings=LITTLE)
+    with spilling(mill, writes=False, seconds=60) as reader:
+        folder = folder_of(reader)
+        assert [*folder.iterdir()]
+        aged = (time.time() - 2 * workplace.ORPHAN_SECONDS,) * 2
+        os.utime(folder, aged)
+        lake.current(mill.home)
+        assert [*folder.iterdir()]
+        reader.send_signal(signal.SIGKILL)
+        reader.wait()
+    os.utime(folder)
+    lake.current(mill.home)
+    assert [*folder.iterdir()]
+    os.utime(folder, aged)
     lake.current(mill.home)
     assert [*mill.home.staging.iterdir()] == []
 

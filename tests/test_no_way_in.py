@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import stat
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import duckdb
@@ -16,13 +18,11 @@ import pytest
 from tests.homes import AS_OF, built, digests, event, few_tables, home, job, metric, tm
 from tidemill import verify
 from tidemill.engines.quoting import literal
-from tidemill.errors import TidemillError
+from tidemill.errors import TidemillError, UsageError
 
 __all__ = ["few_tables"]
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tidemill import Tidemill
 
 FEW: Final = ("activity_daily",)
@@ -150,8 +150,23 @@ def test_what_a_query_may_use_is_locked(mill: Tidemill) -> None:
     ((allowed,),) = mill.sql("SELECT current_setting('allowed_paths')").fetchall()
     assert all(path.startswith(str(mill.home.path)) for path in allowed)
     assert not any("secret" in path or "loads-" in path for path in allowed)
-    ((spill,),) = mill.sql("SELECT current_setting('allowed_directories')").fetchall()
-    assert not any(path.startswith(str(mill.home.path)) for path in spill)
+    ((folders, spill),) = mill.sql(
+        "SELECT current_setting('allowed_directories'), current_setting('temp_directory')"
+    ).fetchall()
+    assert folders == [f"{spill}/"]
+    assert Path(spill).parent == mill.home.staging
+
+
+@pytest.mark.parametrize(
+    "way", ["{0}/../../../{1}", "{0}/./../../../{1}", "{0}//../../../{1}", "{0}/x/../../../../{1}"]
+)
+def test_what_it_spills_into_leads_nowhere_else(mill: Tidemill, way: str) -> None:
+    """The one folder that a query may use is its own, and not a way to what lies above it."""
+    ((spill,),) = mill.sql("SELECT current_setting('temp_directory')").fetchall()
+    (mill.home.path / "secret.txt").write_text("a secret")
+    path = f"{spill}{way}secret.txt"
+    with pytest.raises(UsageError, match="Cannot access file"):
+        mill.sql(f"SELECT content FROM read_text('{path}')").fetchall()
 
 
 def test_a_query_that_takes_too_long_is_ended(mill: Tidemill) -> None:
@@ -172,14 +187,16 @@ def test_a_query_stays_within_the_memory_limit(tmp_path: Path) -> None:
     assert (said.code, "does not fit memory_limit" in said.fault) == (1, True)
 
 
-def test_what_is_large_is_put_aside_beside_the_home(tmp_path: Path) -> None:
-    """A sort that does not fit the memory limit spills, though every folder is closed to the query."""
+def test_what_is_large_is_put_aside(tmp_path: Path) -> None:
+    """A sort that does not fit the memory limit spills, into a folder that goes with the command."""
     mill = home(tmp_path, *RECORDS, settings="memory_limit = '100MB'\n")
     built(mill, "activity_daily", as_of=AS_OF)
     before = digests(mill.home.path)
     query = "SELECT max(n) FROM (SELECT row_number() OVER (ORDER BY hash(range)) AS n FROM range(5000000))"
-    assert mill.sql(query).fetchall() == [(5_000_000,)]
+    assert tm("query", query, "--format", "csv", at=mill).out.split() == ["max(n)", "5000000"]
+    gc.collect()
     assert digests(mill.home.path) == before
+    assert list(mill.home.staging.iterdir()) == []
 
 
 def test_published_files_have_no_write_permission(mill: Tidemill) -> None:

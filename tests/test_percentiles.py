@@ -9,12 +9,14 @@ import duckdb
 import polars as pl
 import pytest
 
-from tests.homes import AS_OF, few_tables, home, published, tm  # noqa: F401 - a fixture for all
+from tests.homes import AS_OF, few_tables, home, published, simulated
 from tidemill import Tidemill, catalog, lake
 from tidemill.engines import duckdb as engine
 from tidemill.engines import prices, relations, sorting
 from tidemill.settings import Settings
 from tidemill.windows import Asked
+
+__all__ = ["few_tables"]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,25 +67,21 @@ def test_percentiles_by_sorting_are_those_of_the_engine(shape: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> Tidemill:
+def three_days(tmp_path_factory: pytest.TempPathFactory) -> Tidemill:
     """Three simulated days in a lake."""
-    made = home(tmp_path_factory.mktemp("sorting"))
-    folder = made.home.path / "raw"
-    tm("simulate", "--events", 4000, "--days", 3, "--seed", 5, "--output", folder, at=made)
-    made.ingest(folder)
-    return made
+    return simulated(tmp_path_factory.mktemp("sorting"), events=4000, days=3, seed=5)
 
 
 @pytest.mark.parametrize("name", TAKING)
 @pytest.mark.every_table
-def test_a_table_has_the_same_rows_by_sorting(simulated: Tidemill, name: str) -> None:
+def test_a_table_has_the_same_rows_by_sorting(three_days: Tidemill, name: str) -> None:
     """Every table that takes percentiles, in a timezone with its own days, bit for bit."""
-    records = lake.current(simulated.home)
+    records = lake.current(three_days.home)
     table = catalog.table(name)
     with engine.connect(timezone="Asia/Kathmandu") as connection:
         for kind in lake.RECORD_TABLES:
             relations.bind_records(connection, kind, records.of(kind), "true")
-        prices.bind(connection, catalog.PRICES, simulated.home.prices)
+        prices.bind(connection, catalog.PRICES, three_days.home.prices)
         for other in catalog.with_inputs([name])[:-1]:
             relations.bind(connection, other, catalog.table(other).select)
         moment = datetime(2026, 3, 1, tzinfo=UTC)

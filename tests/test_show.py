@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from tests.homes import AS_OF, built, digests, event, home, job, metric, readers_of, tm
+from tests.homes import AS_OF, built, digests, event, home, job, metric, readers_of, simulated, tm
 from tidemill import Tidemill, catalog, clock
 from tidemill.errors import TidemillError, UsageError
 
@@ -38,10 +38,7 @@ def call(key: str, at: str, **fields: object) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def mill(tmp_path_factory: pytest.TempPathFactory) -> Tidemill:
     """Four simulated days, built as of their end."""
-    made = home(tmp_path_factory.mktemp("show"))
-    folder = made.home.path / "raw"
-    tm("simulate", "--events", 3000, "--days", 4, "--seed", 3, "--output", folder, at=made)
-    made.ingest(folder)
+    made = simulated(tmp_path_factory.mktemp("show"), events=3000, days=4, seed=3)
     made.build(as_of="2026-03-01T00:00:00Z")
     return made
 

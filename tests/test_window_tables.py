@@ -6,7 +6,8 @@ import pytest
 
 from tests.homes import built, event, feed, home, rows
 from tidemill import catalog, stale
-from tidemill.build import begin, build_table, look
+from tidemill.build import begin, look
+from tidemill.rebuild import build_table
 
 if TYPE_CHECKING:
     from pathlib import Path

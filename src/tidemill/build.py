@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
-
-import duckdb
 
 from tidemill import (
     basis,
@@ -19,9 +14,8 @@ from tidemill import (
     checks,
     integrity,
     lake,
-    parallel,
-    partitions,
     publish,
+    rebuild,
     session,
     stale,
     storage,
@@ -33,32 +27,23 @@ from tidemill import (
 )
 from tidemill.clock import PERIODS
 from tidemill.engines import duckdb as engine
-from tidemill.engines import faults, relations
-from tidemill.errors import BuildError, TableError, UsageError
+from tidemill.errors import BuildError
 from tidemill.layout import layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from duckdb import DuckDBPyConnection
 
     from tidemill.catalog import Table
+    from tidemill.errors import TableError
     from tidemill.home import Home
     from tidemill.lake import DataFile, Snapshot
     from tidemill.publish import Manifest, TableState
+    from tidemill.rebuild import Built
     from tidemill.settings import Settings
-    from tidemill.stale import Mark
-
-
-@dataclass(frozen=True)
-class Built:
-    """One table's share of a build: its stale partitions, rows written and seconds."""
-
-    table: str
-    partitions: tuple[str, ...]
-    rows: int
-    seconds: float
 
 
 @dataclass
@@ -216,83 +201,6 @@ def _standing(before: Manifest) -> dict[str, TableState]:
     }
 
 
-def build_table(build: Build, name: str, *, begin: Callable[[], None] | None = None) -> Built | None:
-    """Build the stale partitions of one table; None when none is, or when it waits for a table that failed.
-
-    `begin` is called when there is something to build. After a failure the build may go on with other tables.
-
-    Raises:
-        TableError: its select, or what it reads, cannot be used; the message names table, file and line.
-        StorageError: the disk refuses what is written; no other table will fare better.
-    """
-    table = catalog.table(name)
-    if table.reads & {*build.failed, *build.waiting}:
-        build.waiting.append(name)
-        return None
-    try:
-        built = _build_stale(build, table, begin)
-    except duckdb.InterruptException:  # another table's end is the build's
-        raise
-    except (duckdb.Error, UsageError) as error:
-        storage.check(error, build.folder)
-        why = faults.located(table.file, error) if isinstance(error, duckdb.Error) else str(error)
-        build.failed[name] = TableError(f"table {name} cannot be built: {why}")
-        raise build.failed[name] from error
-    build.fresh.add(name)
-    return built
-
-
-def _build_stale(build: Build, table: Table, begin: Callable[[], None] | None) -> Built | None:
-    started = time.monotonic()
-    work = stale.work(build, table)
-    if not work:
-        return None
-    if begin:
-        begin()
-    name = table.name
-    files = build.states[name].files if name in build.states else {}
-    try:
-        found, rows = _written(build, table, work, files)
-    finally:
-        relations.unbind(build.connection, {*table.reads, *catalog.with_inputs([name])})
-    seconds = time.monotonic() - started
-    stays = {value: made for value, made in build.known(name).items() if value not in work.gone}
-    share = seconds / max(1, len(work.stale))
-    made = {value: _history(build, mark, rows[value], share) for value, mark in work.stale.items()}
-    build.states[name] = publish.TableState(stays | made, dict(found))
-    built = Built(name, tuple(sorted((*work.stale, *work.gone))), sum(rows.values()), seconds)
-    build.built.append(built)
-    return built
-
-
-def _written(
-    build: Build, table: Table, work: stale.Work, files: Mapping[str, str]
-) -> tuple[Mapping[str, str], Mapping[str, int]]:
-    """Write what there is to do of a table; if memory does not suffice, once more, sparing of it.
-
-    What the first attempt left is of this build's own folder, and no name but the second's is published.
-    """
-    try:
-        return partitions.write(build, table, work, files)
-    except duckdb.OutOfMemoryException:
-        return partitions.write(build, table, work, files, sparing=True)
-
-
-def _history(build: Build, mark: Mark, rows: int, seconds: float) -> dict[str, Any]:
-    """What is kept of how a partition came about."""
-    return {
-        "fingerprint": mark.fingerprint,
-        "select": mark.select,
-        "records": mark.records,
-        "tables": mark.tables,
-        "rows": rows,
-        "seconds": seconds,
-        "built_at": datetime.now(UTC).isoformat(),
-        "run_id": build.run_id,
-        **({"as_of": mark.as_of} if mark.as_of else {}),
-    }
-
-
 def run(
     home: Home,
     settings: Settings,
@@ -318,7 +226,7 @@ def run(
     approved = checks.known(home, despite)
     with begin(home, settings, as_of=as_of, full=full) as build:
         build.forget = forget
-        _build_each(build, wanted, progress, say)
+        rebuild.each(build, wanted, progress, say)
         build.built.sort(key=lambda built: wanted.index(built.table))
         if progress:
             progress("publish", len(wanted), len(wanted))
@@ -327,37 +235,6 @@ def run(
     if build.failed:
         raise BuildError(build.built, list(build.failed.values()), build.waiting)
     return build.built
-
-
-def _build_each(
-    build: Build,
-    wanted: Sequence[str],
-    progress: Callable[[str, int, int], None] | None,
-    say: Callable[[str], None] | None,
-) -> None:
-    """Build tables, some at the same time; those that then lack memory once more, each alone."""
-    together = parallel.at_once(build.connection, len(wanted)) > 1
-    lacking: set[str] = set()
-
-    def one(own: Build, name: str) -> None:
-        report = partial(progress, name, len(build.fresh), len(wanted)) if progress else None
-        try:
-            build_table(own, name, begin=report)
-        except TableError as error:
-            if together and isinstance(error.__cause__, duckdb.OutOfMemoryException):
-                lacking.add(name)
-            elif say:
-                say(str(error))
-
-    parallel.each(build, {name: catalog.table(name).reads & {*wanted} for name in wanted}, one)
-    together, again = False, lacking | {*build.waiting} if lacking else set()
-    for name in again:
-        build.failed.pop(name, None)
-    if again:
-        build.waiting.clear()
-    for name in wanted:
-        if name in again:
-            one(build, name)
 
 
 def finish(build: Build, *, despite: Sequence[str] = (), say: Callable[[str], None] | None = None) -> str | None:

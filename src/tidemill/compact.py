@@ -11,10 +11,9 @@ import shutil
 import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tidemill import delta, lake, session, storage, workplace
+from tidemill import delta, integrity, lake, session, storage, workplace
 from tidemill.engines import compacting
 from tidemill.vacuum import GRACE_SECONDS, vacuum
 
@@ -65,6 +64,7 @@ def compact(home: Home, settings: Settings, *, dry_run: bool = False, grace: flo
 
 def _compact(home: Home, settings: Settings, *, dry_run: bool, grace: float) -> list[Compacted]:
     now = lake.current(home)
+    integrity.glance(integrity.stamps(file for table in lake.TABLES for file in now.of(table)))
     found = {table: Compacted(table, files=len(now.of(table)), bytes=_size(now.paths(table))) for table in lake.TABLES}
     for group in _groups(now):
         made = found[group.table]
@@ -90,7 +90,7 @@ def _groups(now: Snapshot) -> list[_Group]:
     groups: dict[tuple[str, str], _Group] = {}
     for table in lake.TABLES:
         for file in now.of(table):
-            if Path(file.path).stat().st_size < SMALL_BYTES:
+            if file.size < SMALL_BYTES:
                 groups.setdefault((table, file.day), _Group(table)).files.append(file)
     return [group for group in groups.values() if len(group.files) > 1]
 

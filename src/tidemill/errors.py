@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from tidemill.build import Built
+    from tidemill.rebuild import Built
 
 
 LISTED: Final = 20

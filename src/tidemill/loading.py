@@ -127,17 +127,20 @@ class Queue:
 
     def drop(self) -> None:
         """Remove what was staged and is not to be committed: it takes room on the disk."""
-        for load in carriers(self.staged):
-            shutil.rmtree(load.folder, ignore_errors=True)
+        _remove(self.staged)
 
     def _stage_waiting(self) -> None:
         """Stage small loads as one and others side by side, but for a large one, which is the last."""
         loads, self.waiting = self.waiting, []
         self.small_bytes = self.large_bytes = 0
         small = [load for load in loads if bundle.fits(load)]
-        if len(small) >= FEWEST_BUNDLED:
-            self._stage_together(small)
-        found = self._stage_alone([load for load in loads if not (load.carrier or load.large)])
+        try:
+            if len(small) >= FEWEST_BUNDLED:
+                self._stage_together(small)
+            found = self._stage_alone([load for load in loads if not (load.carrier or load.large)])
+        except BaseException:
+            _remove(loads)
+            raise
         self._add([load for load in loads if not (load.large or load.load_id in found)])
         for load in loads[-1:] if loads and loads[-1].large else []:
             if error := self._try(self.loader.connection, load):
@@ -218,7 +221,13 @@ class Queue:
             self.report.loads += committed
             self.report.unchanged += len(batch) - len(committed)  # others loaded the same meanwhile
             self.memory.keep(batch)
-            loader.done |= loader.begun - {load.load_id for load in self.waiting}
+            loader.done |= {load.load_id for load in batch}
+
+
+def _remove(loads: Sequence[Load]) -> None:
+    """Remove what was staged of some loads."""
+    for load in carriers(loads):
+        shutil.rmtree(load.folder, ignore_errors=True)
 
 
 def open_connection(home: Home, settings: Settings) -> DuckDBPyConnection:

@@ -84,12 +84,13 @@ def _holder(descriptor: int) -> tuple[bool, str]:
     said = _SAID.match(os.pread(descriptor, 100, 0).decode())
     if not said:
         return False, "another process"
-    if _runs(int(said[2])):
+    if runs(int(said[2])):
         return True, said[1]
     return False, f"another process than the last that said so ({said[1]}), which does not run here"
 
 
-def _runs(process: int) -> bool:
+def runs(process: int) -> bool:
+    """Whether a process lives here."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from tidemill.build import Built
     from tidemill.compact import Compacted
     from tidemill.loading import Report
     from tidemill.plan import Step, TableStatus
     from tidemill.prune import Pruned
+    from tidemill.rebuild import Built
     from tidemill.verify import Outcome
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill import capacity
+from tidemill import capacity, workplace
 from tidemill.engines import duckdb as engine
 
 if TYPE_CHECKING:
@@ -29,5 +28,5 @@ def connect(home: Home, settings: Settings, *, timezone: str | None, spill: Path
         timezone=timezone,
         memory_limit=capacity.of_engine(settings.memory_limit),
         threads=settings.threads,
-        temp_directory=base / f"spill-{uuid.uuid4().hex}",
+        temp_directory=base / workplace.name_spill(),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import fcntl
 import os
+import re
 import shutil
 import threading
 import time
@@ -17,6 +18,8 @@ from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from tidemill import locks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +31,7 @@ ORPHAN_SECONDS: Final = 86_400.0
 """How long something stays of which nobody can tell whether it is still needed."""
 _PREFIX: Final = "run-"
 _LOCK: Final = ".lock"
+_SPILL: Final = re.compile(r"spill-(\d+)-[0-9a-f]{32}")
 _guard: Final = threading.RLock()
 
 
@@ -72,12 +76,23 @@ def sweep(home: Home) -> None:
         with suppress(FileNotFoundError):  # its owner may be removing it
             if (path / _LOCK).is_file():
                 _remove_unless_held(path)
-            elif is_old(path):
+            elif is_old(path) and not _is_spilling(path):
                 remove(path)
     for path in home.lake.glob("*.tmp"):
         with suppress(FileNotFoundError):
             if is_old(path):
                 remove(path)
+
+
+def name_spill() -> str:
+    """A name for the folder of what does not fit in memory, which says whose it is: a reader holds no lock."""
+    return f"spill-{os.getpid()}-{uuid.uuid4().hex}"
+
+
+def _is_spilling(path: Path) -> bool:
+    """Whether the process that may spill into a folder lives; one that serves readers does so for days."""
+    named = _SPILL.fullmatch(path.name)
+    return bool(named and locks.runs(int(named[1])))
 
 
 def is_old(path: Path) -> bool:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from threading import Event
 from typing import TYPE_CHECKING, Final
 
 import duckdb
@@ -10,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Lake, event, job, metric
-from tidemill import Tidemill
+from tidemill import Tidemill, loading
 from tidemill.engines import bundle, staging
-from tidemill.errors import SourceError, TidemillError, UsageError
+from tidemill.errors import NoRoomError, SourceError, TidemillError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -164,6 +165,44 @@ def test_files_that_lack_memory_side_by_side_are_read_one_by_one(
     assert [str(failure) for failure in report.failures] == [f"{paths[0]} does not fit"]
     assert [load["uri"] for load in report.loads] == [str(paths[1]), str(paths[2])]
     assert tried == {str(paths[0]): 2, str(paths[1]): 2, str(paths[2]): 1}
+
+
+def test_a_full_disk_leaves_nothing_of_the_files_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What others of them had staged by then takes room that there is none of."""
+    monkeypatch.setattr(bundle, "MOST_BYTES", 0)
+    home, paths = home_of(tmp_path, "home", LINES[:4], threads=2)
+    stage, good = staging.stage, Event()
+
+    def full(connection: DuckDBPyConnection, load: Load, **options: bool) -> None:
+        if load.uri == str(paths[1]):
+            assert good.wait(10)
+            raise NoRoomError("no room")
+        stage(connection, load, **options)
+        good.set()
+
+    monkeypatch.setattr(staging, "stage", full)
+    with pytest.raises(NoRoomError):
+        home.mill.ingest(*paths)
+    assert list(home.mill.home.staging.iterdir()) == []
+
+
+def test_a_file_that_failed_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of it fails for itself, though there was a commit in between."""
+    monkeypatch.setattr(bundle, "MOST_BYTES", 0)
+    monkeypatch.setattr(loading, "SIDE_BY_SIDE_BYTES", 2 * loading.LEAST_BYTES)
+    monkeypatch.setattr(loading, "LOADS_A_COMMIT", 1)
+    home, paths = home_of(tmp_path, "home", [LINES[0], LINES[1], LINES[2], LINES[5], LINES[5]])
+    stage = staging.stage
+
+    def failing(connection: DuckDBPyConnection, load: Load, **options: bool) -> None:
+        if load.uri in map(str, paths[3:]):
+            raise SourceError(f"{load.uri} cannot be read")
+        stage(connection, load, **options)
+
+    monkeypatch.setattr(staging, "stage", failing)
+    (report,) = home.mill.ingest(*paths)
+    assert [str(failure) for failure in report.failures] == [f"{path} cannot be read" for path in paths[3:]]
+    assert report.unchanged == 0
 
 
 def test_a_home_that_refuses_is_said_once(tmp_path: Path) -> None:

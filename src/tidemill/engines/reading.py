@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import re
-import tempfile
-import uuid
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import duckdb
 
 from tidemill.engines import catalogs, faults, parsed
-from tidemill.engines import duckdb as engine
 from tidemill.engines.quoting import literal, literals
 from tidemill.errors import TidemillError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 DAMAGE: Final = "what is damaged is named by: tidemill check --deep"
 _MISTAKES: Final = (
@@ -28,23 +25,17 @@ _MISTAKES: Final = (
 )
 
 
-def connect(
-    snapshot: Path, *, seconds: int, memory_limit: int | None = None, threads: int | None = None
-) -> duckdb.DuckDBPyConnection:
-    """A read-only connection to a snapshot's catalog that can reach nothing but the files that its views name.
+def confine(connection: duckdb.DuckDBPyConnection, snapshot: Path, *, seconds: int) -> None:
+    """Let a connection read a snapshot's catalog and the files that its views name, and reach nothing else, for good.
 
     The catalog is attached: connections to the file itself would share one database of the process, and its settings.
     A query that takes more `seconds` is ended; 0 is no limit.
     """
     catalog = snapshot / "catalog.duckdb"
-    connection = engine.connect(timezone=None, memory_limit=memory_limit, threads=threads)
     connection.execute(f"ATTACH {literal(catalog)} AS tidemill (READ_ONLY); USE tidemill")
     connection.execute(f"SET max_execution_time = {int(seconds * 1000)}")
-    beside = Path(tempfile.gettempdir(), f"tidemill-{uuid.uuid4().hex}")  # DuckDB makes it when it must, and removes it
-    connection.execute(f"SET temp_directory = {literal(beside)}")
     connection.execute(f"SET allowed_paths = {literals(catalogs.files(connection))}")
     connection.execute("SET enable_external_access = false; SET lock_configuration = true")
-    return connection
 
 
 def select(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPyRelation:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, cast
 
 from tidemill import (
     build,
-    capacity,
     catalog,
     compact,
     describe,
@@ -18,6 +17,7 @@ from tidemill import (
     prune,
     publish,
     quarantine,
+    session,
     settings,
     thresholds,
     upgrade,
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
-    from tidemill.build import Built
     from tidemill.compact import Compacted
     from tidemill.describe import Description
     from tidemill.errors import Fault
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from tidemill.manifests import Manifest
     from tidemill.plan import TableStatus
     from tidemill.prune import Pruned
+    from tidemill.rebuild import Built
     from tidemill.settings import Settings
     from tidemill.show import Shown
     from tidemill.verify import Outcome
@@ -222,12 +222,9 @@ class Tidemill:
             called = Home(Path(newest.home))  # by the name that the catalog calls its files
             config = settings.of_reader(self.home)
             with reading.failures():
-                connection = reading.connect(
-                    called.tables / "snapshots" / newest.folder.name,
-                    seconds=config.query.timeout_seconds,
-                    memory_limit=capacity.of_engine(config.memory_limit),
-                    threads=config.threads,
-                )
+                connection = session.connect(self.home, config, timezone=None)
+                snapshot = called.tables / "snapshots" / newest.folder.name
+                reading.confine(connection, snapshot, seconds=config.query.timeout_seconds)
             self._connection = (newest.folder, connection)
         return reading.select(self._connection[1], query)
 
