@@ -651,16 +651,21 @@ class TestLarge:
     def test_a_refused_record_and_a_broken_line_in_other_parts(
         self, home: Lake, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A file whose first part has the one and whose second the other is not copied line by line."""
+        """A file whose first part has the one and whose second the other is not copied line by line.
+
+        Their lines are counted on from part to part, also over empty ones.
+        """
         days = ["2026-02-10"] * 600 + ["2026-02-11"] * 1_700
         lines = [json.dumps(event(id=str(n), timestamp=f"{day}T10:00:00Z", text=FILLER)) for n, day in enumerate(days)]
         lines[0] = json.dumps(event(id="0", timestamp="2026-02-10T10:00:00Z", duration_ms="soon"))
-        lines[2_200] = "broken"
+        lines[2_200] = lines[2_250] = "broken"
+        lines[1:1] = ["", " \t"]
         path = home.put("a.jsonl", "\n".join(lines) + "\n")
         assert len(parts.find(path)) == 2
         monkeypatch.setattr(staging, "spool", None)
-        assert home.ingest(path, record="event") == {"records_read": 2_300, "accepted": 2_298, "quarantined": 2}
-        assert home.refusals() == [(1, "duration_ms", "not a number"), (2_201, None, "not JSON")]
+        assert home.ingest(path, record="event") == {"records_read": 2_300, "accepted": 2_297, "quarantined": 3}
+        broken = [(line, None, "not JSON") for line in (2_203, 2_253)]
+        assert home.refusals() == [(1, "duration_ms", "not a number"), *broken]
 
 
 def test_a_column_without_a_value_is_left_out_of_the_file(home: Lake) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import duckdb
+
 from tidemill.engines import contract as contract_sql
 from tidemill.engines import raw
 from tidemill.engines.bundle import told_apart
-from tidemill.engines.quoting import identifier, literal
+from tidemill.engines.quoting import identifier, literal, literals
 from tidemill.records import JOB
 from tidemill.sources.files import Layout
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from duckdb import DuckDBPyConnection
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 ROWS_A_PARTITION: Final = 49_152
 PARQUET: Final = "FORMAT parquet, PARQUET_VERSION v2"
+MALFORMED: Final = "Malformed JSON"
+"""How the engine says that a text is no JSON."""
 
 
 def tune(connection: DuckDBPyConnection) -> None:
@@ -48,46 +53,66 @@ def copy(connection: DuckDBPyConnection, load: Load, contract: Contract, given: 
     return int(found[0][0])
 
 
-def copy_part(connection: DuckDBPyConnection, load: Load, contract: Contract, given: raw.Given, name: str) -> int:
-    """The same for records that seem to be good and of one day: one file, a third faster than by verdict and day.
+def copy_part(
+    connection: DuckDBPyConnection, load: Load, contract: Contract, given: Callable[[], raw.Given], part: Path
+) -> int:
+    """The same for a part of a load, whose records seem to be good and of one day: one file, faster than by day.
 
-    If they are not, here or in another part of the load, they are told apart in memory before they are written.
+    If they are not, here or in another part, they are told apart, and the lines of the refused ones are counted.
     """
+    if not load.lenient:
+        rows = _copy_flat(connection, load, contract, given(), part.name)
+        if rows is not None:
+            return rows
+        load.lenient = True  # the other parts may well be like that
+    taken = given()
+    load.absent[contract.table] = _absent(contract, taken)
+    found = connection.execute(
+        f"COPY (SELECT CASE WHEN refusal IS NULL THEN 'accepted' ELSE 'refused' END AS verdict, day, "
+        f"{_stored(load, contract, taken)} FROM ({_checked(load, contract, taken)})) "
+        f"TO {literal(load.folder / contract.table)} "
+        f"({PARQUET}, PARTITION_BY (verdict, day), OVERWRITE_OR_IGNORE, FILENAME_PATTERN '{part.name}-{{i}}')"
+    ).fetchall()
+    refused = [str(path) for path in load.staged(contract, "refused") if path.name.startswith(f"{part.name}-")]
+    if refused:
+        numbered = load.numbered(contract) / part.name
+        numbered.parent.mkdir(exist_ok=True)
+        told = f"SELECT DISTINCT attributes AS raw, name, source FROM read_parquet({literals(refused)})"
+        connection.execute(
+            f"COPY (SELECT * FROM ({raw.lines(str(part), long=load.spooled)}) JOIN ({told}) USING (raw)) "
+            f"TO {literal(numbered)} ({PARQUET})"
+        )
+    return int(found[0][0])
+
+
+def _copy_flat(
+    connection: DuckDBPyConnection, load: Load, contract: Contract, given: raw.Given, name: str
+) -> int | None:
+    """Write a part as one file; None, with nothing written, when a record is refused or of another day."""
     load.absent[contract.table] = _absent(contract, given)
     day = f"CAST(make_timestamp(epoch_us({contract.day_of})) AS DATE)"
-    if not (load.lenient or load.mixed):
-        flat = load.folder / contract.table / f"{name}.parquet"
-        flat.parent.mkdir(exist_ok=True)
-        stored = _stored(load, contract, given, load_id="NULL")
+    flat = load.folder / contract.table / f"{name}.parquet"
+    flat.parent.mkdir(exist_ok=True)
+    stored = _stored(load, contract, given, load_id="NULL")
+    try:
         connection.execute(
             f"COPY (SELECT {stored} FROM ({_checked(load, contract, given)})) TO {literal(flat)} ({PARQUET})"
         )
-        rows, good, first, last = connection.execute(
-            f"SELECT count(*), count(load_id), min({day})::VARCHAR, max({day})::VARCHAR "
-            f"FROM read_parquet({literal(flat)})"
-        ).fetchall()[0]
-        if rows == good and first == last:
-            flat.rename(_folder(load, contract, "accepted", first) / flat.name)
-            return int(rows)
+    except duckdb.InvalidInputException as error:
+        flat.unlink(missing_ok=True)
+        if MALFORMED in str(error):
+            return None
+        raise
+    rows, good, first, last = connection.execute(
+        f"SELECT count(*), count(load_id), min({day})::VARCHAR, max({day})::VARCHAR FROM read_parquet({literal(flat)})"
+    ).fetchall()[0]
+    if rows != good or first != last:
         flat.unlink()
-        load.mixed = True  # the other parts may well be like that
-    connection.execute(
-        f"CREATE TEMP TABLE part AS SELECT day, refusal IS NULL AS good, {_stored(load, contract, given)} "
-        f"FROM ({_checked(load, contract, given)})"
-    )
-    groups = connection.execute("SELECT good, day::VARCHAR, count(*) FROM part GROUP BY ALL").fetchall()
-    for good, day, _ in groups:
-        target = _folder(load, contract, "accepted" if good else "refused", day) / f"{name}.parquet"
-        rows = f"SELECT * EXCLUDE (good, day) FROM part WHERE good = {good} AND day IS NOT DISTINCT FROM $1::DATE"
-        connection.execute(f"COPY ({rows}) TO {literal(target)} ({PARQUET})", [day])
-    connection.execute("DROP TABLE part")
-    return sum(count for _, _, count in groups)
-
-
-def _folder(load: Load, contract: Contract, verdict: str, day: str | None) -> Path:
-    folder = load.folder / contract.table / f"verdict={verdict}" / f"day={day}"
+        return None
+    folder = load.folder / contract.table / "verdict=accepted" / f"day={first}"
     folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    flat.rename(folder / flat.name)
+    return int(rows)
 
 
 def _checked(load: Load, contract: Contract, given: raw.Given) -> str:

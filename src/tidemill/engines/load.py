@@ -31,7 +31,8 @@ class Load:
     """One load on its way into the lake.
 
     `members` are the loads that a bundle carries, each with the line after which it begins; `carrier` is their bundle.
-    It is `lenient` once a line turned out to be no JSON, and `mixed` once a part turned out to have refused records.
+    It is `lenient` once a line turned out to be no JSON, or a part to have refused records. Its parts are `parts_from`
+    so many lines on, if it is staged in parts.
     `absent` are the columns of each table that have no value in any of its staged records, and are left out.
     """
 
@@ -51,9 +52,9 @@ class Load:
     members: Sequence[tuple[Load, int]] = ()
     carrier: Load | None = None
     absent: dict[str, frozenset[str]] = field(default_factory=dict)
+    parts_from: dict[str, int] = field(default_factory=dict)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     lenient: bool = False
-    mixed: bool = False
     readable: str = ""
     spooled: bool = False
     looked_over: bool = False
@@ -66,6 +67,10 @@ class Load:
     def staged(self, contract: Contract, verdict: str) -> list[Path]:
         """The files of one record and verdict."""
         return sorted((self.folder / contract.table / f"verdict={verdict}").rglob("*.parquet"))
+
+    def numbered(self, contract: Contract) -> Path:
+        """The folder of each part's refused records of one kind, with their lines within the part."""
+        return self.folder / contract.table / "numbered"
 
     @property
     def refused(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -96,23 +97,25 @@ def _copy_lines(connection: DuckDBPyConnection, load: Load, contract: Contract, 
     if not found:
         return copy(connection, load, contract, given())
 
-    def staged(number: int, start: int, end: int) -> int:
-        name = f"part-{number}"
-        part = load.folder / name
-        if len(found) > 1:
-            parts.cut(whole, start, end, part)
+    def staged(number: int, start: int, end: int) -> tuple[str, int, int]:
+        part = load.folder / f"part-{number}"
+        lines = parts.cut(whole, start, end, part)
         with engine.beside(connection) as own:
             own.execute(MACROS)
-            rows = copy_part(own, load, contract, given(part if len(found) > 1 else whole), name)
-        part.unlink(missing_ok=True)
-        return rows
+            rows = copy_part(own, load, contract, lambda: given(part), part)
+        part.unlink()
+        return part.name, rows, lines
 
     connection.execute("SET preserve_insertion_order = false")
     try:
         with ThreadPoolExecutor(min(PARTS_AT_ONCE, engine.threads(connection))) as pool:
-            return sum(pool.map(staged, range(len(found)), *zip(*found, strict=True)))
+            done = list(pool.map(staged, range(len(found)), *zip(*found, strict=True)))
     finally:
         connection.execute("SET preserve_insertion_order = true")
+    names, rows, counts = zip(*done, strict=True)
+    first = load.portion.first_line if load.portion else 0
+    load.parts_from = dict(zip(names, accumulate(counts[:-1], initial=first), strict=True))
+    return sum(rows)
 
 
 def _says_other(connection: DuckDBPyConnection, load: Load, contract: Contract) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from tidemill import storage
-from tidemill.engines import bundle, faults, inputs, objects, raw, settle
+from tidemill.engines import bundle, checking, faults, inputs, objects, raw, settle
 from tidemill.engines import contract as contract_sql
 from tidemill.engines import duckdb as engine
 from tidemill.engines.mapped import format_fault, stage_format
@@ -90,7 +90,7 @@ def _more_careful(load: Load, error: duckdb.Error) -> bool:
     """Whether there is a slower way to read a load, which takes more than the one that failed; it is taken next."""
     if not isinstance(error, (duckdb.InvalidInputException, duckdb.NotImplementedException)):
         return False
-    if not load.lenient and "Malformed JSON" in str(error):
+    if not load.lenient and checking.MALFORMED in str(error):
         load.lenient = True
         return True
     if not load.lenient and load.spooled and load.layout is Layout.CSV:
@@ -177,8 +177,16 @@ def _found_rejects(connection: DuckDBPyConnection, load: Load) -> bool:
 def _write_refusals(connection: DuckDBPyConnection, load: Load) -> None:
     """Gather the refused records with line and text into one file with the columns of the quarantine."""
     for contract in CONTRACTS.values():
+        record = literal(contract.record)
+        if load.source.record is None:  # what is no record at all, be it beside others, is none of that kind
+            record = f"CASE WHEN name IS NOT NULL THEN {record} END"
+        for part, first in load.parts_from.items():
+            numbered = load.numbered(contract) / part
+            if numbered.exists():
+                rows = f"SELECT line + {first}, raw, {record}, name, source FROM read_parquet({literal(numbered)})"
+                connection.execute(f"INSERT INTO refusals {rows}")
         files = [str(path) for path in load.staged(contract, "refused")]
-        if not files:
+        if not files or load.parts_from:
             continue
         staged = f"SELECT * FROM read_parquet({literals(files)}, hive_partitioning=false)"
         lean = load.fast and contract is not JOB
@@ -187,9 +195,6 @@ def _write_refusals(connection: DuckDBPyConnection, load: Load) -> None:
             if lean
             else f"({staged}) s USING (line)"
         )
-        record = literal(contract.record)
-        if load.source.record is None:  # what is no record at all, be it beside others, is none of that kind
-            record = f"CASE WHEN s.name IS NOT NULL THEN {record} END"
         connection.execute(
             f"""INSERT INTO refusals
             SELECT n.line, n.raw, {record}, s.name, s.source
