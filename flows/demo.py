@@ -51,6 +51,8 @@ def main() -> None:
     from flows.pipeline import pipeline
 
     counts = pipeline(home=str(HOME), as_of="latest")
+    if not isinstance(counts, dict):
+        sys.exit(str(counts.message))
     print("\n" + ", ".join(f"{number:,} {what}" for what, number in counts.items()))
 
     mill = Tidemill(HOME)

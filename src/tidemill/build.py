@@ -32,7 +32,7 @@ from tidemill.layout import layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
+    from datetime import date, datetime
     from pathlib import Path
 
     from duckdb import DuckDBPyConnection
@@ -51,7 +51,8 @@ class Build:
     """A build that is going on: what the lake holds, what is published, and what has been built so far.
 
     `fresh` are the tables that were looked at and are as the lake is now, `failed` those that could not be built,
-    `waiting` those that read such a table: both stay as they were published. `thresholds` are as evaluated last.
+    `waiting` those that read such a table: both stay as they were published. `thresholds` are as evaluated last, and
+    `breached` are the new breaches that this found. Of the periods between two `days` all are stale.
     Of `trusted` files the content was seen to be what was written.
     """
 
@@ -64,6 +65,7 @@ class Build:
     as_of: datetime
     asked: bool
     full: bool
+    days: tuple[date, date] | None = None
     checks: str = ""
     forget: bool = False
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -74,6 +76,7 @@ class Build:
     failed: dict[str, TableError] = field(default_factory=dict)
     waiting: list[str] = field(default_factory=list)
     thresholds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    breached: Sequence[tuple[Any, ...]] = ()
     others: list[DuckDBPyConnection] = field(default_factory=list)
     trusted: set[str] = field(default_factory=set)
 
@@ -138,9 +141,16 @@ class Build:
 
 @contextmanager
 def begin(
-    home: Home, settings: Settings, *, as_of: datetime | str | None = None, full: bool = False
+    home: Home,
+    settings: Settings,
+    *,
+    as_of: datetime | str | None = None,
+    full: bool = False,
+    days: tuple[date, date] | None = None,
 ) -> Iterator[Build]:
     """Start a build: it holds the tables alone, over the lake as it is now; `as_of` may be `latest`.
+
+    With `days` every period that has a day from the first to the last of them is stale.
 
     Raises:
         UsageError: `as_of` is no time, the home cannot be written, or a threshold is none.
@@ -154,6 +164,7 @@ def begin(
         home.make(folder)
         try:
             with _over(home, settings, folder, as_of=as_of, full=full) as build:
+                build.days = days
                 yield build
         finally:
             shutil.rmtree(folder, ignore_errors=True)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tidemill.rebuild import Built
+    from tidemill.verify import Outcome
 
 
 LISTED: Final = 20
@@ -101,7 +102,11 @@ class BuildError(TidemillError):
 
 
 class CheckError(TidemillError):
-    """A check found what must not be, or cannot be run; nothing is published."""
+    """A check found what must not be, or cannot be run; nothing is published. `outcomes` are what those found."""
+
+    def __init__(self, message: str = "", outcomes: Sequence[Outcome] = ()) -> None:
+        self.outcomes = outcomes
+        super().__init__(message)
 
 
 class LakeError(TidemillError):

@@ -65,8 +65,7 @@ def _steps(build: Build, table: catalog.Table) -> list[Step]:
     """A table's steps; for the tables that read it, it then stands as if they had been done."""
     known = build.known(table.name)
     work = stale.work(build, table)
-    steps = [Step(table.name, value, mark.differs(known.get(value)) or "--full") for value, mark in work.stale.items()]
-    steps += [Step(table.name, value, "it has no records any more") for value in sorted(work.gone)]
+    steps = [Step(table.name, value, why) for value, why in work.why(known).items()]
     stays = {value: made for value, made in known.items() if value not in work.gone}
     made = {value: {"fingerprint": mark.fingerprint} for value, mark in work.stale.items()}
     build.states[table.name] = publish.TableState(stays | made)

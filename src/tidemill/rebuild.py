@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Built:
-    """One table's share of a build: its stale partitions, rows written and seconds."""
+    """One table's share of a build: its stale partitions, rows written and seconds, and why it was stale."""
 
     table: str
     partitions: tuple[str, ...]
     rows: int
     seconds: float
+    why: tuple[str, ...] = ()
 
 
 def each(
@@ -38,15 +39,19 @@ def each(
     wanted: Sequence[str],
     progress: Callable[[str, int, int], None] | None,
     say: Callable[[str], None] | None,
+    through: Callable[[Build, str, Callable[[], None] | None], object] | None = None,
 ) -> None:
-    """Build tables, some at the same time; those that then lack memory once more, each alone."""
+    """Build tables, some at the same time; those that then lack memory once more, each alone.
+
+    A scheduler gives what a table is built `through`: it calls `build_table`, and may do it again.
+    """
     together = parallel.at_once(build.connection, len(wanted)) > 1
     lacking: list[str] = []
 
     def one(own: Build, name: str, *, last: bool) -> None:
         report = partial(progress, name, len(build.fresh), len(wanted)) if progress else None
         try:
-            build_table(own, name, begin=report)
+            (through or build_table)(own, name, report)
         except TableError as error:
             if not last and isinstance(error.__cause__, duckdb.OutOfMemoryException):
                 lacking.append(name)
@@ -65,7 +70,7 @@ def each(
                 one(build, name, last=True)
 
 
-def build_table(build: Build, name: str, *, begin: Callable[[], None] | None = None) -> Built | None:
+def build_table(build: Build, name: str, begin: Callable[[], None] | None = None) -> Built | None:
     """Build the stale partitions of one table; None when none is, or when it waits for a table that failed.
 
     `begin` is called when there is something to build. After a failure the build may go on with other tables.
@@ -99,6 +104,7 @@ def _build_stale(build: Build, table: Table, begin: Callable[[], None] | None) -
     if begin:
         begin()
     name = table.name
+    why = tuple(sorted({*work.why(build.known(name)).values()}))
     files = build.states[name].files if name in build.states else {}
     try:
         found, rows = _written(build, table, work, files)
@@ -109,7 +115,7 @@ def _build_stale(build: Build, table: Table, begin: Callable[[], None] | None) -
     share = seconds / max(1, len(work.stale))
     made = {value: _history(build, mark, rows[value], share) for value, mark in work.stale.items()}
     build.states[name] = TableState(stays | made, dict(found))
-    built = Built(name, tuple(sorted((*work.stale, *work.gone))), sum(rows.values()), seconds)
+    built = Built(name, tuple(sorted((*work.stale, *work.gone))), sum(rows.values()), seconds, why)
     build.built.append(built)
     return built
 

@@ -29,6 +29,8 @@ ALL: Final = "all"
 """The only partition of a table that is built whole."""
 EMPTY: Final = "empty"
 """The only partition of a period table without records: readers find its columns there."""
+ASKED: Final = "--full"
+GONE: Final = "it has no records any more"
 _REASONS: Final = {
     "select": "its SQL or a setting changed",
     "records": "its records changed",
@@ -74,15 +76,30 @@ class Work:
     def __bool__(self) -> bool:
         return bool(self.stale or self.gone)
 
+    def why(self, known: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
+        """Why there is something to do for each partition, given how they stand."""
+        stale = {value: mark.differs(known.get(value)) or ASKED for value, mark in self.stale.items()}
+        return stale | dict.fromkeys(sorted(self.gone), GONE)
+
 
 def work(build: Build, table: Table) -> Work:
     """What there is to do for a table."""
     known, marks = build.known(table.name), _marks(build, table)
     stays = _stays(build, table) if table.partition in clock.PERIODS else frozenset()
-    stale = {value: mark for value, mark in marks.items() if build.full or mark.differs(known.get(value))}
+    stale = {
+        value: mark for value, mark in marks.items() if mark.differs(known.get(value)) or _is_asked(build, table, value)
+    }
     if stays:
         stale.pop(EMPTY, None)
     return Work(stale, frozenset(known.keys() - marks.keys()) - stays)
+
+
+def _is_asked(build: Build, table: Table, value: str) -> bool:
+    """Whether a partition is to be built, fresh or not: all are, or it has one of the days that were asked for."""
+    if build.days is None or table.partition not in clock.PERIODS or value == EMPTY:
+        return build.full
+    first, last = map(str, build.days)
+    return build.full or any(first <= day <= last for day in clock.days(value, table.partition))
 
 
 def _stays(build: Build, table: Table) -> frozenset[str]:

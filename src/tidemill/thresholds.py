@@ -107,7 +107,8 @@ def evaluate(build: Build) -> list[str]:
     breaches.settle(build.connection, [threshold.name for threshold in evaluated], [*others, *_gone(build)])
     build.thresholds = {name: made for name, made in before.thresholds.items() if name in build.settings.thresholds}
     build.thresholds |= {threshold.name: threshold.definition for threshold in evaluated}
-    return [*faults, *_lines(breaches.new(build.connection), build.thresholds)]
+    build.breached = breaches.new(build.connection)
+    return [*faults, *_lines(build.breached, build.thresholds)]
 
 
 def _due(build: Build) -> list[Threshold]:

@@ -84,7 +84,7 @@ def approve(build: Build, *, despite: Iterable[str] = (), say: Callable[[str], N
         options = " ".join(f"--despite {outcome.check}" for outcome in refused)
         what = "; ".join(map(str, refused))
         raise CheckError(
-            f"{what}; nothing is published, the snapshot before stays (to publish all the same: {options})"
+            f"{what}; nothing is published, the snapshot before stays (to publish all the same: {options})", refused
         )
     return waived
 
