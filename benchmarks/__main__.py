@@ -17,6 +17,7 @@ from benchmarks import (
     ingest,
     late,
     nothing_to_do,
+    on_schedule,
     one_more_hour,
     percentiles,
     report,
@@ -36,6 +37,7 @@ SCALED: Final[Mapping[str, Work]] = {
     "build": build.run,
     "bad_lines": bad_lines.run,
     "wide": wide.run,
+    "on_schedule": on_schedule.run,
 }
 """Works that are measured at each scale."""
 HISTORIES: Final = {"one_more_hour", "late", "percentiles"}
@@ -51,6 +53,7 @@ WORKS: Final[Mapping[str, Work]] = {
     "small_files": small_files.run,
     "bad_lines": SCALED["bad_lines"],
     "wide": SCALED["wide"],
+    "on_schedule": SCALED["on_schedule"],
 }
 
 

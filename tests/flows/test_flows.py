@@ -12,9 +12,12 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
+import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,18 +96,27 @@ class Prefect:
                 started.wait()
 
     def ask(self, path: str, body: object = None) -> Any:
-        """What the server answers: to a POST if there is a body, else to a GET."""
+        """What the server answers, once it is not too busy to: to a POST if there is a body, else to a GET."""
         data = None if body is None else json.dumps(body).encode()
         asked = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/api/{path}", data, {"content-type": "application/json"}
         )
-        with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310 - of this machine
-            text = answer.read()
+
+        def answered() -> tuple[bytes] | None:
+            try:
+                with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310 - of this machine
+                    return (answer.read(),)
+            except urllib.error.HTTPError as error:
+                if error.code == HTTPStatus.SERVICE_UNAVAILABLE:
+                    return None
+                raise AssertionError(f"{path}: {error} {error.read()!r}") from error
+
+        (text,) = wait_for(answered)
         return json.loads(text) if text else None
 
     def start(self, flow: str, **parameters: object) -> str:
         """Start a deployment; returns the run's id."""
-        asked = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+        asked = {"parameters": parameters, "state": {"type": "SCHEDULED"}, "idempotency_key": uuid.uuid4().hex}
         return str(self.ask(f"deployments/{self.deployments[flow]}/create_flow_run", asked)["id"])
 
     def ended(self, run: str) -> dict[str, Any]:
