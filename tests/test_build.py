@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import shutil
 import tomllib
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +27,7 @@ from tests.homes import (
     rows,
     write_settings,
 )
-from tidemill import Tidemill, catalog, lake, plan
+from tidemill import Tidemill, build, catalog, lake, plan, rebuild, settings
 from tidemill.errors import BuildError, UsageError
 from tidemill.settings import sql_folder
 
@@ -240,6 +240,22 @@ def test_sql_that_changed_without_effect_is_built_once(tmp_path: Path, monkeypat
     assert built(mill, as_of=AS_OF) == {"metric_hourly": ["2026-02-10", "2026-02-11"]}
     assert built(mill, as_of=AS_OF) == {}
     assert published(mill) == before
+
+
+def test_the_periods_of_some_days_are_built_once_more(tmp_path: Path) -> None:
+    """Those that have one of the days, fresh or not; others, and windows, stay as they are."""
+    mill = home(tmp_path, *TWO_DAYS)
+    built(mill, as_of=AS_OF)
+    day = date(2026, 2, 11)
+    with build.begin(mill.home, settings.load(mill.home), as_of=AS_OF, days=(day, day)) as work:
+        for name in ("activity_daily", "activity_weekly", "job_states", "llm_ttft", "users"):
+            rebuild.build_table(work, name)
+        made = {one.table: (one.partitions, one.why) for one in work.built}
+    assert made == {
+        "activity_daily": (("2026-02-11",), ("its day was asked for",)),
+        "activity_weekly": (("2026-02-09",), ("its day was asked for",)),
+        "job_states": (("2026-02-11",), ("its day was asked for",)),
+    }
 
 
 def test_full_builds_everything_to_the_same_tables(tmp_path: Path) -> None:

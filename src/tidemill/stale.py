@@ -29,7 +29,8 @@ ALL: Final = "all"
 """The only partition of a table that is built whole."""
 EMPTY: Final = "empty"
 """The only partition of a period table without records: readers find its columns there."""
-ASKED: Final = "--full"
+ASKED: Final = "its day was asked for"
+FULL: Final = "--full"
 GONE: Final = "it has no records any more"
 _REASONS: Final = {
     "select": "its SQL or a setting changed",
@@ -68,17 +69,21 @@ class Mark:
 
 @dataclass(frozen=True)
 class Work:
-    """What there is to do for a table: partitions to build, each with its mark, and those that nothing is left of."""
+    """What there is to do for a table: partitions to build, each with its mark, and those that nothing is left of.
+
+    `asked` says why one is built that is fresh.
+    """
 
     stale: Mapping[str, Mark]
     gone: frozenset[str]
+    asked: str = FULL
 
     def __bool__(self) -> bool:
         return bool(self.stale or self.gone)
 
     def why(self, known: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
         """Why there is something to do for each partition, given how they stand."""
-        stale = {value: mark.differs(known.get(value)) or ASKED for value, mark in self.stale.items()}
+        stale = {value: mark.differs(known.get(value)) or self.asked for value, mark in self.stale.items()}
         return stale | dict.fromkeys(sorted(self.gone), GONE)
 
 
@@ -91,7 +96,7 @@ def work(build: Build, table: Table) -> Work:
     }
     if stays:
         stale.pop(EMPTY, None)
-    return Work(stale, frozenset(known.keys() - marks.keys()) - stays)
+    return Work(stale, frozenset(known.keys() - marks.keys()) - stays, FULL if build.full else ASKED)
 
 
 def _is_asked(build: Build, table: Table, value: str) -> bool:

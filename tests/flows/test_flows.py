@@ -199,7 +199,9 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """Deploy, run each deployment, kill a worker in the middle of a run, and let the next ones finish."""
     folder = tmp_path_factory.mktemp("flows")
     one, two = home_in(folder / "one", SETTINGS + MORE), home_in(folder / "two", SETTINGS)
-    three = home_in(folder / "three", "lock_wait_seconds = 1\n" + SETTINGS)
+    three = home_in(folder / "three", "lock_wait_seconds = 1\n" + SETTINGS.replace("app.", "app*."))
+    for number in range(30):
+        (three / f"app-{number}.jsonl").write_text(json.dumps(LINE | {"id": f"n{number}"}) + "\n")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         prefect = Prefect(folder, free.getsockname()[1])
@@ -319,6 +321,11 @@ def test_what_may_pass_is_tried_again(story: Story) -> None:
     assert story.of("held")[0] == "COMPLETED"
     ingest = story.prefect.tasks(story.runs["held"]["id"])["ingest app"]
     assert (ingest["state_type"], ingest["run_count"]) == ("COMPLETED", 2)
+
+
+def test_a_load_of_many_files_shows_how_far_it_is(story: Story) -> None:
+    """It ends with all of them."""
+    assert float(story.artifact("held", "loading-app")) == 100.0
 
 
 def test_maintenance_tells_of_a_check_that_failed(story: Story) -> None:
