@@ -205,7 +205,9 @@ mill.compact()
 """A compaction that is killed before its n-th change of the file system."""
 
 
-@pytest.mark.parametrize("step", [1, 2, 3, 5, 8, 11, 14, 17, 20])
+@pytest.mark.parametrize(
+    "step", [1, 8, 17, *(pytest.param(step, marks=pytest.mark.slow) for step in (2, 3, 5, 11, 14, 20))]
+)
 def test_a_compaction_that_is_killed_loses_nothing(tmp_path: Path, step: int) -> None:
     """Whatever it was about to do; the next one finishes it."""
     mill = in_many_files(tmp_path, times=2)

@@ -86,7 +86,7 @@ def carried_by_stages(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(FILES, st.sampled_from([bundle.MOST_BYTES, 60, 0]))
 def test_files_that_are_read_together_are_each_a_load(
     tmp_path_factory: pytest.TempPathFactory, files: Sequence[bytes], most: int
