@@ -127,8 +127,12 @@ def _built(rebuilt: Rebuilt) -> list[str]:
 
 def _table(header: Iterable[object], rows: Iterable[Sequence[object]]) -> list[str]:
     """A table in Markdown."""
-    names, *cells = ([str(cell).replace("|", "\\|") for cell in row] for row in ([*header], *rows))
+    names, *cells = ([_cell(value) for value in row] for row in ([*header], *rows))
     return [f"| {' | '.join(row)} |" for row in (names, ["---"] * len(names), *cells)]
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
 
 
 def _published(flow: str, home: Home, rebuilt: Rebuilt) -> None:
