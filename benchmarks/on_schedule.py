@@ -7,10 +7,10 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
+from http import HTTPStatus
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Final
 
 from benchmarks import homes, report
@@ -102,22 +102,21 @@ def _server(folder: Path) -> Iterator[dict[str, str]]:
     quiet = subprocess.DEVNULL
     server = subprocess.Popen(command, env=os.environ | environment, cwd=folder, stdout=quiet, stderr=quiet)
     try:
-        _wait(f"{environment['PREFECT_API_URL']}/health")
+        _wait(port)
         yield environment
     finally:
         server.terminate()
         server.wait()
 
 
-def _wait(url: str) -> None:
+def _wait(port: int) -> None:
     until = time.monotonic() + STARTS_WITHIN_SECONDS
     while time.monotonic() < until:
-        try:
-            urllib.request.urlopen(url, timeout=5).close()  # noqa: S310 - of this machine
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.5)
-        else:
-            return
+        with suppress(OSError), closing(HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+            connection.request("GET", "/api/health")
+            if connection.getresponse().status == HTTPStatus.OK:
+                return
+        time.sleep(0.5)
     raise ContenderError("Prefect's server does not start")
 
 

@@ -60,13 +60,13 @@ def show(flow: str, home: Home, *, reports: Sequence[Report] = (), rebuilt: Rebu
     """Show what a run did, and tell of it: as a page of Markdown, a table of refusals, a link, assets and events."""
     lines = [*_loaded(reports), *(_built(rebuilt) if rebuilt else [])]
     create_markdown_artifact(
-        "\n".join(lines), key=_key(home.path.name, flow, "summary"), description=f"{flow} over {home.path}"
+        "\n".join(lines), key=key(home.path.name, flow, "summary"), description=f"{flow} over {home.path}"
     )
     if any(report.total("quarantined") for report in reports):
         refused = Tidemill(home.path).quarantine(counted=True).to_dicts()
         create_table_artifact(
             _plain(refused),
-            key=_key(home.path.name, flow, "quarantined"),
+            key=key(home.path.name, flow, "quarantined"),
             description="What is in the quarantine, by source, record, field and reason",
         )
     if rebuilt:
@@ -92,7 +92,7 @@ def kept(home: Home, sections: Mapping[str, Sequence[Mapping[str, object]]]) -> 
         cells = [list(row.values()) for row in rows]
         lines += [f"## {title}", "", *(_table(rows[0], cells) if rows else ["Nothing."]), ""]
     create_markdown_artifact(
-        "\n".join(lines), key=_key(home.path.name, "maintain-summary"), description=f"maintain over {home.path}"
+        "\n".join(lines), key=key(home.path.name, "maintain-summary"), description=f"maintain over {home.path}"
     )
 
 
@@ -144,7 +144,7 @@ def _published(flow: str, home: Home, rebuilt: Rebuilt) -> None:
     create_link_artifact(
         newest.folder.as_uri(),
         link_text=newest.id,
-        key=_key(home.path.name, flow, "tables"),
+        key=key(home.path.name, flow, "tables"),
         description="The newest tables",
     )
     for name in sorted({made.table for made in rebuilt.built} & newest.tables.keys()):
@@ -191,6 +191,6 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can say
     return json.loads(json.dumps(value, default=str))
 
 
-def _key(*words: str) -> str:
+def key(*words: str) -> str:
     """A key of an artifact: small letters, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", "-".join(words).lower()).strip("-")

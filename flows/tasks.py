@@ -21,6 +21,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import exponential_backoff
 from prefect.utilities.annotations import quote
 
+from flows import page
 from tidemill import (
     build,
     capacity,
@@ -122,7 +123,7 @@ def ingest_source(home: str, source: str, sharing: int = 1) -> Any:  # noqa: ANN
     place, config = opened(home)
     share = capacity.limit(config.memory_limit) // sharing >> 20
     config = config.model_copy(update={"memory_limit": f"{share}MiB"})
-    reports = ingest.ingest(place, config, asked.sources(config, [source]), progress=_Progress())
+    reports = ingest.ingest(place, config, asked.sources(config, [source]), progress=_Progress(place))
     failures = [str(failure) for report in reports for failure in report.failures]
     return Failed(message="; ".join(failures), data=reports) if failures else reports
 
@@ -131,6 +132,7 @@ def ingest_source(home: str, source: str, sharing: int = 1) -> Any:  # noqa: ANN
 class _Progress:
     """Shows how far a load of many files is, in whole percents."""
 
+    home: Home
     shown: Any = None
     percent: int = 0
 
@@ -140,8 +142,8 @@ class _Progress:
             return
         self.percent = percent
         if self.shown is None:
-            key = "".join(c if c.isalnum() else "-" for c in f"loading-{source}".lower())
-            self.shown = create_progress_artifact(float(percent), key=key, description=f"{source}: {files:,} files")
+            key, what = page.key(self.home.path.name, "loading", source), f"{source}: {files:,} files"
+            self.shown = create_progress_artifact(float(percent), key=key, description=what)
         else:
             update_progress_artifact(self.shown, float(percent))
 
@@ -234,13 +236,13 @@ def rebuild_stale(
         logger.warning(line)
 
     with build.begin(place, config, as_of=as_of, full=full, days=days) as work:
-        contexts = {name: contextvars.copy_context() for name in names}  # each task knows its flow in any thread
+        context = contextvars.copy_context()  # a task knows its flow by it, in any thread
 
         def through(own: Build, name: str, _begin: object) -> Built | None:
             table = catalog.table(name)
             if table.reads & {*own.failed, *own.waiting} or not stale.work(own, table):
                 return rebuild.build_table(own, name)
-            return contexts[name].copy().run(build_table, _unseen(own), name)
+            return context.copy().run(build_table, _unseen(own), name)
 
         rebuild.each(work, names, None, logger.warning, through)
         try:

@@ -667,6 +667,21 @@ class TestLarge:
         broken = [(line, None, "not JSON") for line in (2_203, 2_253)]
         assert home.refusals() == [(1, "duration_ms", "not a number"), *broken]
 
+    def test_a_file_of_several_kinds_keeps_what_is_refused_of_it(self, home: Lake) -> None:
+        """Its lines seem to be events, and are begun again as what each of them says, with nothing of it forgotten."""
+        days = ["2026-02-10"] * 600 + ["2026-02-11"] * 1_700
+        lines = [
+            json.dumps(event(record="event", id=str(n), timestamp=f"{day}T10:00:00Z", text=FILLER))
+            for n, day in enumerate(days)
+        ]
+        lines[100] = json.dumps(event(record="event", id="soon", timestamp="2026-02-10T10:00:00Z", duration_ms="soon"))
+        lines[2_200] = json.dumps(metric(record="metric", id="m", timestamp="2026-02-11T10:00:00Z"))
+        lines[2_250] = "broken"
+        path = home.put("a.jsonl", "\n".join(lines) + "\n")
+        assert len(parts.find(path)) == 2
+        assert home.ingest(path) == {"records_read": 2_300, "accepted": 2_298, "quarantined": 2}
+        assert home.refusals() == [(101, "duration_ms", "not a number"), (2_251, None, "not JSON")]
+
 
 def test_a_column_without_a_value_is_left_out_of_the_file(home: Lake) -> None:
     """Files that lack other columns are read together, by the engine and by whoever knows Delta."""

@@ -12,12 +12,11 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 import uuid
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,19 +96,15 @@ class Prefect:
 
     def ask(self, path: str, body: object = None) -> Any:
         """What the server answers, once it is not too busy to: to a POST if there is a body, else to a GET."""
-        data = None if body is None else json.dumps(body).encode()
-        asked = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/api/{path}", data, {"content-type": "application/json"}
-        )
+        method = "GET" if body is None else "POST"
 
         def answered() -> tuple[bytes] | None:
-            try:
-                with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310 - of this machine
-                    return (answer.read(),)
-            except urllib.error.HTTPError as error:
-                if error.code == HTTPStatus.SERVICE_UNAVAILABLE:
-                    return None
-                raise AssertionError(f"{path}: {error} {error.read()!r}") from error
+            with closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+                connection.request(method, f"/api/{path}", json.dumps(body), {"content-type": "application/json"})
+                answer = connection.getresponse()
+                text = answer.read()
+            assert answer.status < HTTPStatus.BAD_REQUEST or answer.status == HTTPStatus.SERVICE_UNAVAILABLE, text
+            return None if answer.status == HTTPStatus.SERVICE_UNAVAILABLE else (text,)
 
         (text,) = wait_for(answered)
         return json.loads(text) if text else None

@@ -180,13 +180,14 @@ def _write_refusals(connection: DuckDBPyConnection, load: Load) -> None:
         record = literal(contract.record)
         if load.source.record is None:  # what is no record at all, be it beside others, is none of that kind
             record = f"CASE WHEN name IS NOT NULL THEN {record} END"
-        for part, first in load.parts_from.items():
-            numbered = load.numbered(contract) / part
-            if numbered.exists():
-                rows = f"SELECT line + {first}, raw, {record}, name, source FROM read_parquet({literal(numbered)})"
+        if load.numbered(contract).exists():  # it was staged in parts, each of which has counted its own
+            for part in load.numbered(contract).iterdir():
+                line = f"line + {load.parts_from[part.name]}"
+                rows = f"SELECT {line}, raw, {record}, name, source FROM read_parquet({literal(part)})"
                 connection.execute(f"INSERT INTO refusals {rows}")
+            continue
         files = [str(path) for path in load.staged(contract, "refused")]
-        if not files or load.parts_from:
+        if not files:
             continue
         staged = f"SELECT * FROM read_parquet({literals(files)}, hive_partitioning=false)"
         lean = load.fast and contract is not JOB
