@@ -52,7 +52,7 @@ fuzz: $(READY) build/fuzz/.installed | build ## feed a million mutated lines to 
 lock: | build ## write every lock from its ranges (ARGS=--upgrade for the newest of everything)
 	@$(PYTHON) -m venv build/lock
 	@build/lock/bin/python -m pip --disable-pip-version-check -qq install "uv>=0.9"
-	@$(COMPILE) pyproject.toml --extra flows --group dev --output-file requirements.lock $(ARGS)
+	@$(COMPILE) pyproject.toml --extra flows --extra serve --group dev --output-file requirements.lock $(ARGS)
 	@grep -oE '^(duckdb|pyarrow)==[^ ]+' requirements.lock > build/engines.txt
 	@$(COMPILE) benchmarks/peers.in --python-version 3.11 --no-strip-extras --constraints build/engines.txt \
 		--output-file benchmarks/peers.lock $(ARGS)
