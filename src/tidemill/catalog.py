@@ -79,14 +79,20 @@ def tables() -> Mapping[str, Table]:
     return read(sql_folder() / "tables")
 
 
-def read(folder: Path) -> Mapping[str, Table]:
-    """The tables of a folder of <family>/<table>.sql, each after those that it reads.
+@cache
+def readers() -> Mapping[str, Table]:
+    """The selects that only readers run, over a window of their own and over published tables."""
+    return read(sql_folder() / "readers", frozenset(tables()))
+
+
+def read(folder: Path, beside: frozenset[str] = frozenset()) -> Mapping[str, Table]:
+    """The tables of a folder of <family>/<table>.sql, each after those that it reads, of others `beside`, too.
 
     Raises:
         TableError: a header is not one, or tables read each other in a circle.
     """
     paths = {path.stem: path for path in sorted(folder.glob("*/*.sql"))}
-    found = {name: _table(path, frozenset(paths)) for name, path in paths.items()}
+    found = {name: _table(path, beside.union(paths)) for name, path in paths.items()}
     graph = {name: table.reads & found.keys() for name, table in found.items()}
     try:
         return {name: found[name] for name in TopologicalSorter(graph).static_order()}

@@ -127,6 +127,21 @@ def files(folder: Path, table: str) -> tuple[DataFile, ...]:
     return _files(folder, table, *_newest(folder))
 
 
+def version(folder: Path) -> int:
+    """The number of a table's newest commit."""
+    return int(_newest(folder)[0].partition(".")[0] or -1)
+
+
+def files_at(folder: Path, table: str, version: int) -> tuple[DataFile, ...]:
+    """The files of a table as of an earlier commit, for as long as its log still tells of it.
+
+    Raises:
+        LakeError: it does not.
+        DamagedError: its log is not the one that was written.
+    """
+    return _files_at(folder, table, version, *_newest(folder))
+
+
 def _newest(folder: Path) -> tuple[str, int, int]:
     """What tells the newest commit of a table from any other: opening the table takes a hundred times as long."""
     log = folder / "_delta_log"
@@ -140,12 +155,25 @@ def _newest(folder: Path) -> tuple[str, int, int]:
 
 @lru_cache(maxsize=len(TABLES) * 2)
 def _files(folder: Path, table: str, _name: str, _inode: int, _changed: int) -> tuple[DataFile, ...]:
-    import pyarrow as pa
-
     if faults := seals.faults(folder):
         raise DamagedError(faults)
     seals.seal(folder)
-    actions = pa.table(_open(folder).get_add_actions(flatten=True))
+    return _files_of(_open(folder), folder, table)
+
+
+@lru_cache(maxsize=len(TABLES) * 2)
+def _files_at(
+    folder: Path, table: str, version: int, _name: str, _inode: int, _changed: int
+) -> tuple[DataFile, ...]:
+    if faults := seals.faults(folder):
+        raise DamagedError(faults)
+    return _files_of(_open(folder, version), folder, table)
+
+
+def _files_of(delta: DeltaTable, folder: Path, table: str) -> tuple[DataFile, ...]:
+    import pyarrow as pa
+
+    actions = pa.table(delta.get_add_actions(flatten=True))
     empty: list[Any] = [None] * actions.num_rows
     columns: dict[str, list[Any]] = {name: actions.column(name).to_pylist() for name in actions.column_names}
     nulls = {name.removeprefix(NULLS): counts for name, counts in columns.items() if name.startswith(NULLS)}
@@ -180,12 +208,12 @@ def _files(folder: Path, table: str, _name: str, _inode: int, _changed: int) -> 
     return tuple(sorted(found, key=lambda file: file.path))
 
 
-def _open(folder: Path) -> DeltaTable:
+def _open(folder: Path, version: int | None = None) -> DeltaTable:
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
     try:
-        return DeltaTable(folder)
+        return DeltaTable(folder, version=version)
     except (DeltaError, OSError) as error:
         storage.check(error, folder)
         raise LakeError(f"the lake's table {folder} cannot be read: {str(error).splitlines()[0]}") from error

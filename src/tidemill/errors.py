@@ -4,7 +4,8 @@
     ├── UsageError           exit code 2: an argument, a setting or a whole file that cannot be used
     │   ├── SettingsError
     │   ├── SourceError
-    │   └── FormatError
+    │   ├── FormatError
+    │   └── NotFoundError    there is nothing of that name
     ├── TableError           a table's select failed, or what it reads cannot be used
     ├── BuildError           some tables failed; the others are published
     ├── CheckError           a check found what must not be; nothing is published
@@ -82,6 +83,10 @@ class SourceError(UsageError):
 
 class FormatError(UsageError):
     """A format's SQL file that cannot be used."""
+
+
+class NotFoundError(UsageError):
+    """There is nothing of the name that was asked for."""
 
 
 class TableError(TidemillError):

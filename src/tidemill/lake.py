@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -33,13 +33,14 @@ _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the lake holds at one moment: the files of each table, with absolute paths.
+    """What the lake holds at one moment: the files of each table, with absolute paths, as of some version of each.
 
     Of the UTC days before `pruned` it holds no records any more, and takes none.
     """
 
     files: Mapping[str, Sequence[DataFile]]
     pruned: str = ""
+    versions: Mapping[str, int] = field(default_factory=dict)
 
     def of(self, table: str, days: Iterable[str] | None = None) -> list[DataFile]:
         """A table's files, of all days or of some."""
@@ -89,7 +90,19 @@ def current(home: Home) -> Snapshot:
 
 def snapshot(home: Home) -> Snapshot:
     """The lake as it is now; call it under the lock, after `prepare`."""
-    return Snapshot({table: delta.files(home.lake / table, table) for table in TABLES}, pruned_before(home))
+    found = {table: delta.files(home.lake / table, table) for table in TABLES}
+    return Snapshot(found, pruned_before(home), {table: delta.version(home.lake / table) for table in TABLES})
+
+
+def at(home: Home, versions: Mapping[str, int]) -> Snapshot:
+    """The lake's records as they were at a version of each table, whatever was committed or compacted since.
+
+    Raises:
+        LakeError: the logs do not tell of it any more.
+        DamagedError: they are not what was written.
+    """
+    found = {table: delta.files_at(home.lake / table, table, versions[table]) for table in RECORD_TABLES}
+    return Snapshot(found, pruned_before(home), versions)
 
 
 def commit(

@@ -36,6 +36,8 @@ class TableState:
 class Manifest:
     """What one snapshot holds, and what it was made of; `thresholds` are the definitions that were evaluated last.
 
+    `lake_versions` are those of the lake's tables, which a compaction may have replaced since.
+
     `stamps` has the bytes and the time of each of its files, and the digest of one whose name does not tell it.
     """
 
@@ -53,6 +55,7 @@ class Manifest:
     open_breaches: str = ""
     checks: str = ""
     lake_id: str = ""
+    lake_versions: dict[str, int] = field(default_factory=dict)
     pruned: str = ""
     stamps: dict[str, list[Any]] = field(default_factory=dict)
 

@@ -143,6 +143,7 @@ def _write_manifest(build: Build, folder: Path, now: datetime, despite: Sequence
         "open_breaches": open_breaches,
         "checks": build.checks,
         "lake_id": versions.identity(build.home.lake),
+        "lake_versions": dict(build.lake.versions),
         "pruned": build.lake.pruned,
         "stamps": manifests.stamped(folder),
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import duckdb
@@ -55,17 +56,20 @@ class _View:
     lake: Snapshot
     connection: DuckDBPyConnection
     window: Window
+    published: Mapping[str, Sequence[str]]
+    own_parameters: Mapping[str, object]
 
     @property
     def others(self) -> list[Table]:
-        """The tables that it reads, and those that they read, each after those that it reads."""
-        names = sorted(self.table.reads & catalog.tables().keys())
+        """The tables that it reads otherwise than published, and those that they read, each after those it reads."""
+        names = sorted(self.table.reads & catalog.tables().keys() - self.published.keys())
         return [catalog.table(name) for name in catalog.with_inputs(names)] if names else []
 
     @property
     def parameters(self) -> dict[str, object]:
         """What selects may name."""
-        return self.settings.parameters | {"window_hours": self.window.hours, "as_of": self.window.as_of}
+        window = {"window_hours": self.window.hours, "as_of": self.window.as_of}
+        return self.settings.parameters | window | self.own_parameters
 
 
 def show(home: Home, settings: Settings, name: str, asked: Asked, where: Filters | None = None) -> Shown:
@@ -91,10 +95,13 @@ def over(
     *,
     records: Snapshot,
     beside: DuckDBPyConnection | None = None,
+    published: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    parameters: Mapping[str, object] = MappingProxyType({}),
 ) -> Iterator[tuple[DuckDBPyRelation, list[str]]]:
     """A table over a window of some records, for as long as its connection is open, and what a reader must know.
 
-    A connection `beside` which it works shares its memory with it.
+    A connection `beside` which it works shares its memory with it. Of tables that are `published` it reads those
+    files, all of them; `parameters` are those that its select names beside the settings'.
 
     Raises:
         UsageError: there is no such filter, or the window is none.
@@ -105,7 +112,7 @@ def over(
         _check_filters(table, filters)
     with _connect(home, settings, beside) as connection:
         window = windows.window(connection, records, asked)
-        view = _View(home, settings, table, records, connection, window)
+        view = _View(home, settings, table, records, connection, window, published, parameters)
         try:
             days, bound = _bind_window(view, filters) if exact else _bind_days(view, filters)
             notes = [*_edges(window, records), *bound]
@@ -158,6 +165,8 @@ def _bind_window(view: _View, filters: Filters) -> tuple[list[str], list[str]]:
     last = clock.reporting_day(view.window.last, view.settings.timezone)
     for other in view.others:
         _bind_known(view, other, last, {name: value for name, value in filters.items() if name in other.key})
+    for name, paths in view.published.items():
+        relations.bind(view.connection, name, relations.published(paths))
     window, stretch = view.window, view.window.stretched(view.table.before)
     days = stretch.lake_days()
     for kind in view.table.records:

@@ -78,6 +78,16 @@ def head(
     return [name for name, *_ in types], numeric, found[:limit], limit is not None and len(found) > limit
 
 
+def rows_of(relation: duckdb.DuckDBPyRelation) -> list[dict[str, Any]]:
+    """A few rows as their columns' values.
+
+    Raises:
+        TidemillError: the query failed, or took too long.
+    """
+    with failures():
+        return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+
+
 def arrow(result: duckdb.DuckDBPyRelation | pa.Table) -> pa.Table:
     """A result as an Arrow table.
 

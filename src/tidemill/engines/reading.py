@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 
 from tidemill.engines import catalogs, faults, parsed
-from tidemill.engines.quoting import literal, literals
+from tidemill.engines.quoting import identifier, literal, literals
 from tidemill.errors import TidemillError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+CATALOG: Final = "tidemill"
+"""What the attached catalog of a snapshot is called."""
 DAMAGE: Final = "what is damaged is named by: tidemill check --deep"
 _MISTAKES: Final = (
     duckdb.ParserException,
@@ -29,13 +31,51 @@ def confine(connection: duckdb.DuckDBPyConnection, snapshot: Path, *, seconds: i
     """Let a connection read a snapshot's catalog and the files that its views name, and reach nothing else, for good.
 
     The catalog is attached: connections to the file itself would share one database of the process, and its settings.
-    A query that takes more `seconds` is ended; 0 is no limit.
+    A query that takes more `seconds` is ended; 0 is no limit. Both hold for connections `beside` this one, too.
     """
     catalog = snapshot / "catalog.duckdb"
-    connection.execute(f"ATTACH {literal(catalog)} AS tidemill (READ_ONLY); USE tidemill")
-    connection.execute(f"SET max_execution_time = {int(seconds * 1000)}")
+    connection.execute(f"ATTACH {literal(catalog)} AS {CATALOG} (READ_ONLY); USE {CATALOG}")
+    limit(connection, seconds=seconds)
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
     connection.execute(f"SET allowed_paths = {literals(catalogs.files(connection))}")
     connection.execute("SET enable_external_access = false; SET lock_configuration = true")
+
+
+def limit(connection: duckdb.DuckDBPyConnection, *, seconds: float) -> None:
+    """End what takes longer on a connection, and on those beside it."""
+    connection.execute(f"SET GLOBAL max_execution_time = {int(seconds * 1000)}")
+
+
+@contextmanager
+def beside(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Another connection to the same confined database, for another thread, for as long as it is needed."""
+    with connection.cursor() as other:
+        other.execute(f"USE {CATALOG}")
+        yield other
+
+
+def table(connection: duckdb.DuckDBPyConnection, name: str, limit: int | None) -> list[dict[str, Any]]:
+    """The first rows of a published table, or all, in its order."""
+    return rows(connection, f"FROM {identifier(name)} LIMIT $limit", {"limit": limit})
+
+
+def window(connection: duckdb.DuckDBPyConnection, table: str, hours: int) -> list[dict[str, Any]]:
+    """The rows of one window of a published table, in its order."""
+    return rows(connection, f"FROM {identifier(table)} WHERE window_hours = $hours", {"hours": hours})
+
+
+def rows(
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object] | None = None
+) -> list[dict[str, Any]]:
+    """The rows of a query of our own over a snapshot, each as its columns' values; instants are of UTC.
+
+    Raises:
+        TidemillError: it failed, or took too long.
+    """
+    with failures():
+        result = connection.execute(query, dict(parameters or {}))
+        names = [name for name, *_ in result.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
 def select(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPyRelation:

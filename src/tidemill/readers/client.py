@@ -27,6 +27,7 @@ from tidemill.engines import cuts, export, reading
 from tidemill.engines.quoting import identifier
 from tidemill.errors import TidemillError, UsageError
 from tidemill.home import Home
+from tidemill.readers import published
 from tidemill.sources import asked
 from tidemill.windows import Asked
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from tidemill.manifests import Manifest
     from tidemill.plan import TableStatus
     from tidemill.prune import Pruned
+    from tidemill.readers.published import Published
     from tidemill.rebuild import Built
     from tidemill.settings import Settings
     from tidemill.show import Shown
@@ -60,7 +62,7 @@ class Tidemill:
     def __init__(self, home: str | os.PathLike[str] = "data") -> None:
         """Open the home at a path; it is made by the first ingest."""
         self.home = Home.at(home)
-        self._connection: tuple[Path, duckdb.DuckDBPyConnection] | None = None
+        self._opened: Published | None = None
 
     @property
     def settings(self) -> Settings:
@@ -138,7 +140,7 @@ class Tidemill:
     def moved(self) -> list[str]:
         """That the home was published under another path, as a line; none if it was not."""
         newest = publish.current(self.home)
-        return [str(_elsewhere(self.home, newest))] if newest.id and publish.is_elsewhere(self.home, newest) else []
+        return [str(published.elsewhere(self.home, newest))] if newest.id and publish.is_elsewhere(self.home, newest) else []
 
     def path(self, table: str) -> Path:
         """The folder of a table's files in the newest snapshot."""
@@ -214,19 +216,20 @@ class Tidemill:
             DamagedError: a file of the snapshot is not what was published.
             TidemillError: the home is elsewhere since it was published.
         """
-        newest = self._newest()
-        if self._connection is None or self._connection[0] != newest.folder:
-            if publish.is_elsewhere(self.home, newest):
-                raise _elsewhere(self.home, newest)
-            integrity.glance(newest.files)
-            called = Home(Path(newest.home))  # by the name that the catalog calls its files
-            config = settings.of_reader(self.home)
-            with reading.failures():
-                connection = session.connect(self.home, config, timezone=None)
-                snapshot = called.tables / "snapshots" / newest.folder.name
-                reading.confine(connection, snapshot, seconds=config.query.timeout_seconds)
-            self._connection = (newest.folder, connection)
-        return reading.select(self._connection[1], query)
+        return reading.select(self.newest().tables, query)
+
+    def newest(self) -> Published:
+        """The newest snapshot, opened for the functions of `tidemill.readers`; the same one while it is the newest.
+
+        Raises:
+            UsageError: nothing is published yet.
+            DamagedError: a file of the snapshot is not what was published.
+            TidemillError: the home is elsewhere since it was published.
+        """
+        manifest = self._newest()
+        if self._opened is None or self._opened.id != manifest.id:
+            self._opened = published.opened(self.home, manifest)
+        return self._opened
 
     def tables(self) -> list[str]:
         """The names of all tables that can be built, each after those that it reads."""
@@ -278,8 +281,3 @@ class Tidemill:
         """The breaches of thresholds that are open in the newest snapshot, a line each; of many the worst."""
         return thresholds.standing(publish.current(self.home))
 
-
-def _elsewhere(home: Home, newest: Manifest) -> TidemillError:
-    return TidemillError(
-        f"{home.path} was published as {newest.home}, and its catalog names the files there; run: tidemill build"
-    )
