@@ -38,6 +38,21 @@ EXAMPLE = """\
 # [query]
 # timeout_seconds = 600       # a reader's SQL that takes longer is ended; 0 is no limit
 
+# What `tidemill serve` offers, and how much at once. A token is a file or a variable, never a setting.
+# [serve]
+# host = "127.0.0.1"          # any other needs a token, or --insecure
+# port = 8000
+# grpc_port = 50055
+# sql = false                 # POST /api/v1/sql
+# cors_origins = []           # pages of which other sites may ask: ["https://example.org"]
+# cache_ttl = 10.0            # seconds for which an answer is kept
+# push_seconds = 10.0         # how often WebSocket clients are sent the newest, published or not
+# timeout_seconds = 30.0      # an answer that takes longer is ended
+# max_rows = 1000000          # of one answer
+# max_request_bytes = 1048576
+# max_requests = 100          # at the same time
+# max_websockets = 2000       # clients at the same time
+
 # How many seconds a function's call takes at most that counts as short (fast), medium or long.
 # [functions]
 # short_max = 2.0

@@ -114,6 +114,28 @@ class Query(BaseModel):
     timeout_seconds: Annotated[int, Field(ge=0)] = 600
 
 
+class Serve(BaseModel):
+    """What the server offers, and how much of it at once.
+
+    Answers are kept `cache_ttl` seconds; WebSocket clients are sent the newest every `push_seconds`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    grpc_port: Annotated[int, Field(ge=0, le=65535)] = 50055
+    sql: bool = False
+    cors_origins: Annotated[list[str], BeforeValidator(_listed)] = []
+    cache_ttl: Amount = 10.0
+    push_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
+    timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
+    max_rows: Annotated[int, Field(ge=1)] = 1_000_000
+    max_request_bytes: Annotated[int, Field(ge=1)] = 1 << 20
+    max_requests: Annotated[int, Field(ge=1)] = 100
+    max_websockets: Annotated[int, Field(ge=1)] = 2_000
+
+
 class Functions(BaseModel):
     """How long, in seconds, a function's call takes at most that is short, medium or long."""
 
@@ -158,6 +180,7 @@ class Settings(BaseSettings):
     windows: Windows = Windows()
     snapshots: Snapshots = Snapshots()
     query: Query = Query()
+    serve: Serve = Serve()
     functions: Functions = Functions()
     knowledge: Knowledge = Knowledge()
     thresholds: dict[str, Threshold] = {}
@@ -232,6 +255,7 @@ def _known_keys(loc: Sequence[str]) -> Iterable[str]:
         "windows": Windows,
         "snapshots": Snapshots,
         "query": Query,
+        "serve": Serve,
         "functions": Functions,
         "knowledge": Knowledge,
         "sources": Source,

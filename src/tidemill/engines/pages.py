@@ -60,7 +60,7 @@ def of_table(connection: DuckDBPyConnection, table: str, page: Page, sort: Seque
         UsageError: there is no such column, or a value is not of its type.
     """
     with failures():
-        relation = connection.table(f"{table}") if not table.startswith("lake.") else connection.view(table)
+        relation = connection.sql(f"FROM {identifier(table)}")
     types = dict(zip(relation.columns, relation.types, strict=True))
     for found in page.filters:
         relation = relation.filter(_condition(connection, found, types))
@@ -93,7 +93,7 @@ def _condition(connection: DuckDBPyConnection, asked: Filter, types: Mapping[str
     comparable = "DECIMAL(38, 12)" if kind.id == "bigint" else str(kind)
     value = f"CAST({literal(asked.value)} AS {comparable})"
     try:
-        connection.execute(f"SELECT {value}")
+        connection.execute(f"SELECT {value}").fetchall()
     except duckdb.Error:
         raise UsageError(f"{asked.column} is a {kind}; not {asked.value}") from None
     return f"{column} {COMPARISONS[asked.comparison]} {value}"

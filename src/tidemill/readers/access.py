@@ -1,0 +1,172 @@
+"""The door of the HTTP server: who may come in, how much of what, and a line for whoever did."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl, urlencode
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+    from tidemill.readers.measures import Measures
+
+    Message = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+    App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+OPEN: Final = frozenset({"/healthz", "/readyz"})
+"""What may be asked without a token: a machine looks whether the server is well."""
+TOKEN: Final = "token"  # noqa: S105 - the name of a parameter
+"""The parameter that carries the token of a WebSocket, where a browser can set no header."""
+log: Final = logging.getLogger("tidemill.access")
+
+
+class TooLargeError(Exception):
+    """A request's body is larger than is allowed."""
+
+
+def is_token(given: str, token: str) -> bool:
+    """Whether that is the token; takes as long whatever is given."""
+    return hmac.compare_digest(given.encode(), token.encode())
+
+
+@dataclass
+class Door:
+    """Every request and every WebSocket passes it; `token` is empty where none is needed."""
+
+    app: App
+    token: str
+    max_request_bytes: int
+    max_requests: int
+    measures: Measures
+    inside: int = 0
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Let it in, or say why not."""
+        if scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _websocket(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if self._known(scope):
+            await self.app(scope, receive, send)
+            return
+        await receive()  # that it wants to connect
+        await send({"type": "websocket.close", "code": 1008, "reason": "a valid token is needed"})
+        _say({"protocol": "websocket", "path": scope["path"], "status": 403})
+
+    async def _http(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        seen = _Seen(scope, send, self.measures)
+        if scope["path"] not in OPEN and not self._known(scope):
+            await refuse(seen.send, 401, "a valid token is needed: Authorization: Bearer TOKEN", b"Bearer")
+        elif self.inside >= self.max_requests:
+            await refuse(seen.send, 429, f"{self.max_requests} requests are being answered; ask again in a second")
+        else:
+            await self._inside(scope, self._counted(scope, receive), seen)
+        seen.tell()
+
+    async def _inside(self, scope: MutableMapping[str, Any], receive: Receive, seen: _Seen) -> None:
+        self.inside += 1
+        try:
+            await self.app(scope, receive, seen.send)
+        except TooLargeError:
+            await refuse(seen.send, 413, f"the request is larger than {self.max_request_bytes:,} bytes")
+        finally:
+            self.inside -= 1
+
+    def _counted(self, scope: MutableMapping[str, Any], receive: Receive) -> Receive:
+        """A request's body as it comes, as long as it is not too large."""
+        claimed = int(_header(scope, b"content-length") or 0)
+        got = 0
+
+        async def counted() -> Message:
+            nonlocal got
+            message = await receive() if claimed <= self.max_request_bytes else {"body": b"", "type": "http.request"}
+            got += len(message.get("body", b""))
+            if max(got, claimed) > self.max_request_bytes:
+                raise TooLargeError
+            return message
+
+        return counted
+
+    def _known(self, scope: MutableMapping[str, Any]) -> bool:
+        if not self.token:
+            return True
+        scheme, _, given = _header(scope, b"authorization").partition(" ")
+        if scheme.lower() != "bearer" and scope["type"] == "websocket":
+            given = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get(TOKEN, "")
+        return is_token(given.strip(), self.token)
+
+
+async def refuse(send: Send, status: int, detail: str, challenge: bytes = b"") -> None:
+    """Answer with one line that says why not."""
+    headers = [(b"content-type", b"application/json")]
+    headers += [(b"www-authenticate", challenge)] if challenge else []
+    headers += [(b"retry-after", b"1")] if status == 429 else []  # noqa: PLR2004 - too many requests
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps({"detail": detail}).encode()})
+
+
+class _Seen:
+    """What is told of a request once it is answered."""
+
+    def __init__(self, scope: MutableMapping[str, Any], send: Send, measures: Measures) -> None:
+        self._scope, self._send, self._measures = scope, send, measures
+        self._began = time.perf_counter()
+        self._status, self._bytes, self._snapshot = 0, 0, ""
+
+    async def send(self, message: Message) -> None:
+        """Pass on a part of the answer."""
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            names = dict(message.get("headers", ()))
+            self._snapshot = names.get(b"tidemill-snapshot", b"").decode()
+        self._bytes += len(message.get("body", b""))
+        await self._send(message)
+
+    def tell(self) -> None:
+        """Count it, and write a line of the access log."""
+        took = time.perf_counter() - self._began
+        scope = self._scope
+        route = getattr(scope.get("route"), "path", "none")
+        self._measures.answered(scope["method"], route, self._status, took)
+        _say(
+            {
+                "protocol": "http",
+                "method": scope["method"],
+                "path": scope["path"],
+                "query": _without_token(scope["query_string"]),
+                "status": self._status,
+                "bytes": self._bytes,
+                "milliseconds": round(took * 1000, 3),
+                "snapshot": self._snapshot,
+                "client": (scope.get("client") or ("",))[0],
+            }
+        )
+
+
+def _say(facts: dict[str, object]) -> None:
+    if log.isEnabledFor(logging.INFO):
+        log.info(json.dumps({"at": datetime.now(UTC).isoformat().replace("+00:00", "Z"), **facts}))
+
+
+def _without_token(query: bytes) -> str:
+    text = query.decode("latin-1")
+    return urlencode([(name, "***" if name == TOKEN else value) for name, value in parse_qsl(text)]) if text else ""
+
+
+def _header(scope: MutableMapping[str, Any], name: bytes) -> str:
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value).decode("latin-1")
+    return ""

@@ -1,0 +1,79 @@
+"""Answers on their way: each made once however many ask for it at the same time, and kept for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+T = TypeVar("T")
+
+THREADS: Final = 4
+"""How many answers are made at the same time; each may use all of the engine's threads."""
+
+
+class Answers(Generic[T]):
+    """What was asked lately, by its question; of more than `most_bytes` the oldest are forgotten first."""
+
+    def __init__(self, *, ttl: float, timeout: float, most_bytes: int, size: Callable[[T], int]) -> None:
+        self._ttl = ttl
+        self._timeout = timeout
+        self._most_bytes = most_bytes
+        self._size = size
+        self._bytes = 0
+        self._kept: OrderedDict[Hashable, tuple[float, T]] = OrderedDict()
+        self._making: dict[Hashable, asyncio.Future[T]] = {}
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="answer")
+
+    async def get(self, question: Hashable, make: Callable[[], T]) -> T:
+        """The answer that is kept, or that somebody is waiting for already, or a new one, made in a thread.
+
+        Raises:
+            TimeoutError: it takes too long; whoever asks next waits for it again.
+        """
+        kept = self._kept.get(question)
+        if kept and kept[0] > time.monotonic():
+            return kept[1]
+        making = self._making.get(question)
+        if making is None:
+            making = asyncio.ensure_future(asyncio.wrap_future(self._threads.submit(make)))
+            self._making[question] = making
+            making.add_done_callback(lambda done: self._made(question, done))
+        async with asyncio.timeout(self._timeout):
+            return await asyncio.shield(making)
+
+    async def run(self, make: Callable[[], T]) -> T:
+        """An answer that is neither shared nor kept.
+
+        Raises:
+            TimeoutError: it takes too long.
+        """
+        async with asyncio.timeout(self._timeout):
+            return await asyncio.wrap_future(self._threads.submit(make))
+
+    def stop(self) -> None:
+        """Take no more questions; what is being made goes on to its end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _made(self, question: Hashable, done: asyncio.Future[T]) -> None:
+        self._making.pop(question, None)
+        if done.cancelled() or done.exception():
+            return
+        now = time.monotonic()
+        self._forget(question)
+        self._kept[question] = (now + self._ttl, done.result())
+        self._bytes += self._size(done.result())
+        while self._kept:
+            oldest, (until, _) = next(iter(self._kept.items()))
+            if until > now and self._bytes <= self._most_bytes:
+                break
+            self._forget(oldest)
+
+    def _forget(self, question: Hashable) -> None:
+        if kept := self._kept.pop(question, None):
+            self._bytes -= self._size(kept[1])

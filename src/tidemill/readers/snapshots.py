@@ -1,0 +1,75 @@
+"""The snapshots that a server has open: the newest, taken up when it is published, and those that pages go on with."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+from tidemill import manifests, publish
+from tidemill.errors import NotFoundError
+from tidemill.readers import published
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tidemill.home import Home
+    from tidemill.readers.published import Published
+
+KEPT: Final = 3
+"""How many snapshots stay open; one that somebody still reads stays so until that is done."""
+ENGINES: Final = 2
+"""The tables and the lake are read by an engine each, which share the memory that there is."""
+
+
+class Snapshots:
+    """Snapshots of a home, each opened once, by whichever thread asks first."""
+
+    def __init__(self, home: Home, *, seconds: float) -> None:
+        self._home = home
+        self._seconds = seconds
+        self._lock = Lock()
+        self._open: OrderedDict[str, Published] = OrderedDict()
+
+    def at_hand(self) -> Published | None:
+        """The newest snapshot, if it is open already; takes no time."""
+        return self._open.get(self.pointed())
+
+    def pointed(self) -> str:
+        """The name of the newest snapshot; empty before there is one."""
+        try:
+            return (self._home.tables / "current").readlink().name
+        except OSError:
+            return ""
+
+    def newest(self) -> Published:
+        """The newest snapshot.
+
+        Raises:
+            TidemillError: nothing is published yet, or it cannot be read.
+        """
+        return self.at_hand() or self._opened(publish.current(self._home).folder)
+
+    def named(self, name: str) -> Published:
+        """A snapshot by its name.
+
+        Raises:
+            NotFoundError: it is not kept any more.
+        """
+        known = {path.name: path for path in (self._home.tables / "snapshots").glob("*")}
+        if name not in known:
+            raise NotFoundError(f"snapshot {name} is not kept any more; ask without the cursor")
+        return self._opened(known[name])
+
+    def _opened(self, folder: Path) -> Published:
+        with self._lock:
+            found = self._open.get(folder.name)
+            if found is None:
+                manifest = manifests.read(folder) if folder.name else manifests.Manifest()
+                found = published.opened(self._home, manifest, seconds=self._seconds, share=ENGINES)
+                self._open[found.id] = found
+            self._open.move_to_end(found.id)
+            while len(self._open) > KEPT:
+                self._open.popitem(last=False)
+            return found
+
