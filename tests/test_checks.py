@@ -32,6 +32,7 @@ RECORDS: Final = (
 )
 DOUBLED: Final = ("count(*) AS events", "2 * count(*) AS events")
 TOO_MUCH: Final = "    total_value + 1e-6 AS total_value,"
+GROUPED: Final = "    GROUP BY ALL"
 AND: Final = "\nUNION ALL BY NAME\nSELECT "
 SEES_DAYS: Final = "-- Nothing is ever right.\n-- severity: warn\nSELECT day FROM activity_daily\n"
 
@@ -87,6 +88,7 @@ def test_of_good_records_every_check_is_run_and_content(tmp_path: Path) -> None:
         ("metric_hours_add_up_to_days", "metrics/metric_hourly", ("    total_value,", TOO_MUCH)),
         ("job_statuses_add_up", "jobs/jobs_daily", ("count(*) AS jobs", "1 + count(*) AS jobs")),
         ("job_summary_adds_up", "jobs/job_summary", ("count(status) AS jobs", "1 + count(status) AS jobs")),
+        ("topic_days_add_up_to_topics", "llm/topics", (GROUPED, f"{GROUPED}{AND}'why?' AS text, 1 AS frequency")),
         ("unique_keys", "activity/sessions", ("GROUP BY ALL", f"GROUP BY ALL{AND}'s1' AS session_id")),
         ("unique_keys", "jobs/job_summary", ("FROM job_totals", f"FROM job_totals{AND}1 AS jobs")),
         ("rates_from_0_to_1", "activity/activity_daily", ("/ nullif(count(success), 0)", "* 2")),

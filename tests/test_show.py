@@ -147,6 +147,25 @@ def test_equal_to_the_published_whole(mill: Tidemill, name: str) -> None:
     same(mill.show(name, from_="2026-01-01", to="2026-04-01"), mill.show(name))
 
 
+def test_topics_are_what_trends_over_all_records(mill: Tidemill, tmp_path: Path) -> None:
+    """Of simulated records, and of spellings, ties and nobody's questions on both sides of a local midnight."""
+    asked = [("a1", "Where's my card?"), ("a1", "wheres my cárd"), (None, "WHERES MY CARD"), (None, "wheres my card")]
+    spelled = [
+        event(f"{at} {text}", at, text=text, assistant_id=assistant)
+        for at in ("2026-02-10T18:00:00Z", "2026-02-10T18:30:00Z", "2026-02-12T05:00:00Z")
+        for assistant, text in asked
+    ]
+    late = event("late", "2026-02-12T06:00:00Z", text="wheres my cárd", assistant_id="a1")
+    other = home(tmp_path, *spelled, late, settings='timezone = "Asia/Kolkata"\n')
+    other.build("topics")
+    found = other.show("topics").select("assistant_id", "topic", "frequency", "variations")
+    assert found.rows() == [("a1", "wheres my cárd", 7, 2), (None, "WHERES MY CARD", 6, 2)]
+    for one in (mill, other):
+        topics = one.show("topics").drop("canonical_text")
+        assert not topics.is_empty()
+        same(topics, one.show("trending_topics", from_="1970-01-01", to="2026-04-01").select(topics.columns))
+
+
 # What is known then
 
 

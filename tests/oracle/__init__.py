@@ -84,6 +84,8 @@ TABLES: Final = {
     "reranking": _window(llm.reranking),
     "connector_syncs": _window(knowledge.connector_syncs, "connector_id"),
     "user_usage": _window(llm.user_usage, "user_id"),
+    "topics_daily": Oracle(("day", "assistant_id", "text"), topics.topics_daily),
+    "topics": Oracle(("assistant_id", "topic"), topics.topics, ordered=True),
     "documents_daily": Oracle(("day", "document_id"), knowledge.documents_daily),
     "connectors_daily": Oracle(("day", "connector_id"), knowledge.connectors_daily),
     "documents": Oracle(("document_id",), knowledge.documents),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tests.oracle.activity import daily
 from tests.oracle.clock import ended, within
 from tests.oracle.figures import ratio
 from tests.oracle.world import grouped
@@ -41,17 +42,49 @@ def trending_topics(world: World) -> list[Row]:
             (event["assistant_id"], canonical(event["text"]))
             for event in _questions(within(world, hours, "question", back=1))
         )
-        groups = grouped(_questions(events), lambda event: (event["assistant_id"], canonical(event["text"])))
         rows = [
-            {"assistant_id": assistant, "topic": _topic(asked)}
-            | {"frequency": len(asked), "variations": len({event["text"] for event in asked})}
-            | {"first_asked": asked[0]["timestamp"], "last_asked": asked[-1]["timestamp"]}
+            _asked(assistant, asked)
             | {"previous_frequency": before[assistant, form], "growth": len(asked) - before[assistant, form]}
-            for (assistant, form), asked in groups.items()
+            for (assistant, form), asked in _by_topic(events).items()
         ]
         return sorted(rows, key=_rank)
 
     return ended(world, table, "question")
+
+
+def topics_daily(world: World) -> list[Row]:
+    """What was asked each day, in which words."""
+    groups = daily(world, _questions(world.of_type("question")), "assistant_id", "text")
+    return [
+        {"day": day, "assistant_id": assistant, "text": text, "questions": len(asked)}
+        | {"canonical_text": canonical(text)}
+        | {"first_asked": asked[0]["timestamp"], "last_asked": asked[-1]["timestamp"]}
+        for (day, assistant, text), asked in groups.items()
+    ]
+
+
+def topics(world: World) -> list[Row]:
+    """Which questions came up most of all that were ever asked."""
+    rows = []
+    for (assistant, form), asked in _by_topic(world.of_type("question")).items():
+        row = _asked(assistant, asked)
+        rows.append({"assistant_id": assistant, "topic": row["topic"], "canonical_text": form} | row)
+    return sorted(rows, key=_rank)
+
+
+def _by_topic(events: list[Row]) -> dict[Any, list[Row]]:
+    return grouped(_questions(events), lambda event: (event["assistant_id"], canonical(event["text"])))
+
+
+def _asked(assistant: str | None, asked: list[Row]) -> Row:
+    return {
+        "assistant_id": assistant,
+        "topic": _topic(asked),
+        "frequency": len(asked),
+        "variations": len({event["text"] for event in asked}),
+        "first_asked": asked[0]["timestamp"],
+        "last_asked": asked[-1]["timestamp"],
+    }
 
 
 def _topic(asked: list[Row]) -> str:
