@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint docs bench faults fuzz lock clean
+.PHONY: help demo test lint docs proto bench faults fuzz lock clean
 
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ lint: $(READY) ## check style, format and types
 docs: $(READY) | build ## write docs/tables.md from the tables' SQL files
 	@$(BIN)/python -m tidemill.dictionary > build/tables.md
 	@mv build/tables.md docs/tables.md
+
+proto: $(READY) ## describe analytics.proto anew for the gRPC service
+	@cd src && ../$(BIN)/python -m grpc_tools.protoc -I. --descriptor_set_out=tidemill/readers/analytics.binpb \
+		tidemill/readers/analytics.proto
 
 bench: $(READY) $(PEERS) | build ## measure speed and memory beside peers (ARGS="--only ingest --scale 1", or --help)
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from tidemill import cli_readers, cli_upkeep, storage
+from tidemill import cli_readers, cli_serve, cli_upkeep, storage
 from tidemill.cli_options import elsewhere, mill_of
 from tidemill.errors import TidemillError, redacted
 from tidemill.output import note
@@ -192,6 +192,7 @@ app.add_typer(cli_upkeep.quarantine, name="quarantine")
 app.command()(cli_upkeep.compact)
 app.command()(cli_upkeep.prune)
 app.command()(cli_upkeep.upgrade)
+app.command()(cli_serve.serve)
 
 
 @app.command()

@@ -162,9 +162,7 @@ def _files(folder: Path, table: str, _name: str, _inode: int, _changed: int) -> 
 
 
 @lru_cache(maxsize=len(TABLES) * 2)
-def _files_at(
-    folder: Path, table: str, version: int, _name: str, _inode: int, _changed: int
-) -> tuple[DataFile, ...]:
+def _files_at(folder: Path, table: str, version: int, _name: str, _inode: int, _changed: int) -> tuple[DataFile, ...]:
     if faults := seals.faults(folder):
         raise DamagedError(faults)
     return _files_of(_open(folder, version), folder, table)

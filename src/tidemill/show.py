@@ -69,7 +69,7 @@ class _View:
     def parameters(self) -> dict[str, object]:
         """What selects may name."""
         window = {"window_hours": self.window.hours, "as_of": self.window.as_of}
-        return self.settings.parameters | window | self.own_parameters
+        return {**self.settings.parameters, **window, **self.own_parameters}
 
 
 def show(home: Home, settings: Settings, name: str, asked: Asked, where: Filters | None = None) -> Shown:

@@ -1,4 +1,4 @@
-"""Rows of one published table as a reader asks for them: some columns, those that match, in an order, a page of them."""
+"""Rows of a published table as a reader asks for them: some columns, those that match, in an order, a page of them."""
 
 from __future__ import annotations
 

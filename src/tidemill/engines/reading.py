@@ -27,7 +27,7 @@ _MISTAKES: Final = (
 )
 
 
-def confine(connection: duckdb.DuckDBPyConnection, snapshot: Path, *, seconds: int) -> None:
+def confine(connection: duckdb.DuckDBPyConnection, snapshot: Path, *, seconds: float) -> None:
     """Let a connection read a snapshot's catalog and the files that its views name, and reach nothing else, for good.
 
     The catalog is attached: connections to the file itself would share one database of the process, and its settings.

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from tidemill.readers.published import Published, Row
     from tidemill.windows import Moment
 
-Grouping = Literal[
-    "hourly", "daily", "weekly", "monthly", "by_session", "by_user", "by_tool", "by_agent", "by_project"
-]
+Grouping = Literal["hourly", "daily", "weekly", "monthly", "by_session", "by_user", "by_tool", "by_agent", "by_project"]
 
 LIMIT: Final = 1_000
 """How many sessions, users, tools, agents or projects an answer names if nobody asks for more."""
@@ -148,9 +146,7 @@ def activity(
     }
 
 
-def _periods(
-    published: Published, asked: Asked | None, where: Mapping[str, str] | None, grouping: str
-) -> list[Row]:
+def _periods(published: Published, asked: Asked | None, where: Mapping[str, str] | None, grouping: str) -> list[Row]:
     """The rows of a table over periods: as published, or over a span of the lake's records."""
     name = _TABLES[grouping]
     if asked is None:

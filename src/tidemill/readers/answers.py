@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
+    from concurrent.futures import Executor
 
 T = TypeVar("T")
-
-THREADS: Final = 4
-"""How many answers are made at the same time; each may use all of the engine's threads."""
 
 
 class Answers(Generic[T]):
     """What was asked lately, by its question; of more than `most_bytes` the oldest are forgotten first."""
 
-    def __init__(self, *, ttl: float, timeout: float, most_bytes: int, size: Callable[[T], int]) -> None:
+    def __init__(
+        self, threads: Executor, *, ttl: float, timeout: float, most_bytes: int, size: Callable[[T], int]
+    ) -> None:
+        self.threads = threads
         self._ttl = ttl
         self._timeout = timeout
         self._most_bytes = most_bytes
@@ -28,7 +28,6 @@ class Answers(Generic[T]):
         self._bytes = 0
         self._kept: OrderedDict[Hashable, tuple[float, T]] = OrderedDict()
         self._making: dict[Hashable, asyncio.Future[T]] = {}
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="answer")
 
     async def get(self, question: Hashable, make: Callable[[], T]) -> T:
         """The answer that is kept, or that somebody is waiting for already, or a new one, made in a thread.
@@ -41,7 +40,7 @@ class Answers(Generic[T]):
             return kept[1]
         making = self._making.get(question)
         if making is None:
-            making = asyncio.ensure_future(asyncio.wrap_future(self._threads.submit(make)))
+            making = asyncio.ensure_future(asyncio.wrap_future(self.threads.submit(make)))
             self._making[question] = making
             making.add_done_callback(lambda done: self._made(question, done))
         async with asyncio.timeout(self._timeout):
@@ -54,11 +53,7 @@ class Answers(Generic[T]):
             TimeoutError: it takes too long.
         """
         async with asyncio.timeout(self._timeout):
-            return await asyncio.wrap_future(self._threads.submit(make))
-
-    def stop(self) -> None:
-        """Take no more questions; what is being made goes on to its end."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+            return await asyncio.wrap_future(self.threads.submit(make))
 
     def _made(self, question: Hashable, done: asyncio.Future[T]) -> None:
         self._making.pop(question, None)

@@ -7,9 +7,8 @@ whose events carry one; documents and connectors are of all.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from typing_extensions import TypedDict
 
@@ -18,11 +17,9 @@ from tidemill.readers.published import spelt
 from tidemill.readers.rounding import percent, rounded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tidemill.readers.published import Published
-
-T = TypeVar("T")
 
 LIMIT: Final = 100
 """How many documents, users, assistants or connectors a part names if nobody asks for more."""
@@ -195,60 +192,35 @@ def advanced(
 
     Documents' use and users are over 30 days. No list but that of topics is longer than `limit`.
     """
-    errors: dict[str, str] = {}
-
-    def part(name: str, made: Callable[[], T], instead: T) -> T:
-        try:
-            return made()
-        except TidemillError as error:
-            errors[name] = str(error)
-            return instead
-
-    found: dict[str, Any] = {
-        name: part(name, made, instead)
-        for name, made, instead in _parts(
-            published,
-            assistant_id,
-            ttft_hours=ttft_hours,
-            step_hours=step_days * DAY,
-            cache_hours=cache_hours,
-            cost_hours=cost_hours,
-            trending_limit=trending_limit,
-            trending_days=trending_days,
-            limit=limit,
-        )
+    hours, of = step_days * DAY, {"assistant_id": assistant_id}
+    made: dict[str, tuple[Callable[[], object], object]] = {
+        "ttft_percentiles": (lambda: _ttft(published, ttft_hours, assistant_id), None),
+        "step_breakdown": (lambda: step_breakdown(published, hours=hours, **of), []),
+        "cache_metrics": (lambda: cache_metrics(published, hours=cache_hours, **of), None),
+        "trending_topics": (lambda: trending(published, limit=trending_limit, days=trending_days, **of), []),
+        "topic_diversity": (lambda: topic_diversity(published, days=trending_days, **of), None),
+        "assistant_costs": (lambda: assistant_costs(published, hours=cost_hours, **of)[:limit], []),
+        "document_freshness": (lambda: freshness(published), []),
+        "session_distribution": (lambda: session_distribution(published, hours=hours, **of), []),
+        "document_utilization": (lambda: document_utilization(published, limit=limit), []),
+        "reranking_impact": (lambda: reranking_impact(published, hours=cache_hours, **of), None),
+        "connector_sync_rates": (lambda: connector_sync_rates(published, hours=hours)[:limit], []),
+        "user_stats": (lambda: user_stats(published, limit=limit, **of), []),
     }
-    return Advanced(**found, errors=errors, as_of=_as_of(published), generated_at=_now())
+    parts, errors = _tried(made)
+    return cast("Advanced", {**parts, "errors": errors, "as_of": _as_of(published), "generated_at": _now()})
 
 
-def _parts(
-    published: Published,
-    assistant_id: str | None,
-    *,
-    ttft_hours: int,
-    step_hours: int,
-    cache_hours: int,
-    cost_hours: int,
-    trending_limit: int,
-    trending_days: int | None,
-    limit: int | None,
-) -> list[tuple[str, Callable[[], Any], Any]]:
-    """What the parts are called, what makes each, and what stands there instead of one that fails."""
-    of = {"assistant_id": assistant_id}
-    return [
-        ("ttft_percentiles", lambda: _ttft(published, ttft_hours, **of), None),
-        ("step_breakdown", lambda: step_breakdown(published, hours=step_hours, **of), []),
-        ("cache_metrics", lambda: cache_metrics(published, hours=cache_hours, **of), None),
-        ("trending_topics", lambda: trending(published, limit=trending_limit, days=trending_days, **of), []),
-        ("topic_diversity", lambda: topic_diversity(published, days=trending_days, **of), None),
-        ("assistant_costs", lambda: assistant_costs(published, hours=cost_hours, **of)[:limit], []),
-        ("document_freshness", lambda: freshness(published), []),
-        ("session_distribution", lambda: session_distribution(published, hours=step_hours, **of), []),
-        ("document_utilization", lambda: document_utilization(published, limit=limit), []),
-        ("reranking_impact", lambda: reranking_impact(published, hours=cache_hours, **of), None),
-        ("connector_sync_rates", lambda: connector_sync_rates(published, hours=step_hours)[:limit], []),
-        ("user_stats", lambda: user_stats(published, limit=limit, **of), []),
-    ]
+def _tried(made: Mapping[str, tuple[Callable[[], object], object]]) -> tuple[dict[str, object], dict[str, str]]:
+    """Each part, or what stands there instead of one that fails; and why those failed."""
+    parts: dict[str, object] = {}
+    errors: dict[str, str] = {}
+    for name, (make, instead) in made.items():
+        try:
+            parts[name] = make()
+        except TidemillError as error:
+            parts[name], errors[name] = instead, str(error)
+    return parts, errors
 
 
 def ttft(published: Published, *, hours: int = DAY, assistant_id: str | None = None) -> TTFTPercentiles:
@@ -363,9 +335,7 @@ def topic_diversity(
     }
 
 
-def assistant_costs(
-    published: Published, *, hours: int = DAY, assistant_id: str | None = None
-) -> list[AssistantCost]:
+def assistant_costs(published: Published, *, hours: int = DAY, assistant_id: str | None = None) -> list[AssistantCost]:
     """What each assistant used and cost, from `assistant_costs`."""
     return [
         {
@@ -440,9 +410,7 @@ def document_utilization(published: Published, *, limit: int | None = LIMIT) -> 
             "last_retrieved": spelt(row["last_retrieved"]),
             "status": row["status"],
         }
-        for row in published.rows(
-            _UTILIZATION, "document_utilization", "connectors", hours=MONTH_HOURS, limit=limit
-        )
+        for row in published.rows(_UTILIZATION, "document_utilization", "connectors", hours=MONTH_HOURS, limit=limit)
     ]
 
 
@@ -474,9 +442,7 @@ def connector_sync_rates(published: Published, *, hours: int) -> list[ConnectorS
     ]
 
 
-def user_stats(
-    published: Published, *, assistant_id: str | None = None, limit: int | None = LIMIT
-) -> list[UserStat]:
+def user_stats(published: Published, *, assistant_id: str | None = None, limit: int | None = LIMIT) -> list[UserStat]:
     """What users' requests used within 30 days, those of most tokens first, from `user_usage`."""
     rows = published.window("user_usage", MONTH_HOURS, _of(assistant_id))
     rows.sort(key=lambda row: (-row["total_tokens"], row["user_id"]))
@@ -503,7 +469,11 @@ def _known(value: float | None, digits: int) -> float | None:
 
 
 def _as_of(published: Published) -> str | None:
-    found = [made["as_of"] for made in published.manifest.tables["llm_ttft"].partitions.values()] if published.holds("llm_ttft") else []
+    found = (
+        [made["as_of"] for made in published.manifest.tables["llm_ttft"].partitions.values()]
+        if published.holds("llm_ttft")
+        else []
+    )
     return max(found).replace("+00:00", "Z") if found else None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from tidemill import (
@@ -12,12 +11,10 @@ from tidemill import (
     describe,
     ingest,
     inspection,
-    integrity,
     plan,
     prune,
     publish,
     quarantine,
-    session,
     settings,
     thresholds,
     upgrade,
@@ -25,7 +22,7 @@ from tidemill import (
 from tidemill import show as windowed
 from tidemill.engines import cuts, export, reading
 from tidemill.engines.quoting import identifier
-from tidemill.errors import TidemillError, UsageError
+from tidemill.errors import UsageError
 from tidemill.home import Home
 from tidemill.readers import published
 from tidemill.sources import asked
@@ -35,6 +32,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     import duckdb
     import polars as pl
@@ -140,7 +138,11 @@ class Tidemill:
     def moved(self) -> list[str]:
         """That the home was published under another path, as a line; none if it was not."""
         newest = publish.current(self.home)
-        return [str(published.elsewhere(self.home, newest))] if newest.id and publish.is_elsewhere(self.home, newest) else []
+        return (
+            [str(published.elsewhere(self.home, newest))]
+            if newest.id and publish.is_elsewhere(self.home, newest)
+            else []
+        )
 
     def path(self, table: str) -> Path:
         """The folder of a table's files in the newest snapshot."""
@@ -280,4 +282,3 @@ class Tidemill:
     def breaches(self) -> list[str]:
         """The breaches of thresholds that are open in the newest snapshot, a line each; of many the worst."""
         return thresholds.standing(publish.current(self.home))
-

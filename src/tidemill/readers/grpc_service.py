@@ -22,19 +22,18 @@ from tidemill.readers.access import is_token
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from google.protobuf.message import Message
+
     from tidemill.readers.measures import Measures
     from tidemill.readers.snapshots import Snapshots
+
+    Handler = grpc.RpcMethodHandler[Any, Any]
 
 SERVICE: Final = "analytics.AnalyticsService"
 HEALTH: Final = "grpc.health.v1.Health"
 THREADS: Final = 4
 WAITING: Final = 100
 """How many calls are taken at the same time; one more is refused as RESOURCE_EXHAUSTED."""
-_CODES: Final = (
-    (NotFoundError, grpc.StatusCode.NOT_FOUND),
-    (UsageError, grpc.StatusCode.INVALID_ARGUMENT),
-    (TidemillError, grpc.StatusCode.UNAVAILABLE),
-)
 
 
 class Service:
@@ -93,14 +92,14 @@ class Service:
             },
         )
 
-    def _method(self, name: str, answer: Callable[[Any], Mapping[str, object]]) -> grpc.RpcMethodHandler:
+    def _method(self, name: str, answer: Callable[[Any], Mapping[str, object]]) -> Handler:
         request, response = (_message(f"analytics.{name}{kind}") for kind in ("Request", "Response"))
 
         def method(asked: object, context: grpc.ServicerContext) -> object:
             try:
                 found = response(**answer(asked))
             except TidemillError as error:
-                code = next(code for kind, code in _CODES if isinstance(error, kind))
+                code = _code(error)
                 self._measures.called(name, code.name)
                 context.abort(code, str(error))
             self._measures.called(name, grpc.StatusCode.OK.name)
@@ -120,13 +119,13 @@ class _Token(grpc.ServerInterceptor):
         def refuse(_asked: object, context: grpc.ServicerContext) -> None:
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "a valid token is needed: authorization: Bearer TOKEN")
 
-        self._refusal = grpc.unary_unary_rpc_method_handler(refuse)
+        self._refusal: Handler = grpc.unary_unary_rpc_method_handler(refuse)
 
     def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler],
+        continuation: Callable[[grpc.HandlerCallDetails], Handler | None],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
+    ) -> Handler | None:
         """Go on, or refuse."""
         given = dict(handler_call_details.invocation_metadata).get("authorization", "")
         scheme, _, token = str(given).partition(" ")
@@ -136,7 +135,13 @@ class _Token(grpc.ServerInterceptor):
         return self._refusal
 
 
-def _message(name: str) -> Callable[..., Any]:
+def _code(error: TidemillError) -> grpc.StatusCode:
+    if isinstance(error, NotFoundError):
+        return grpc.StatusCode.NOT_FOUND
+    return grpc.StatusCode.INVALID_ARGUMENT if isinstance(error, UsageError) else grpc.StatusCode.UNAVAILABLE
+
+
+def _message(name: str) -> type[Message]:
     """The class of a message of analytics.proto."""
     pool = descriptor_pool.Default()
     for file in descriptor_pb2.FileDescriptorSet.FromString(

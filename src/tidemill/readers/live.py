@@ -1,4 +1,4 @@
-"""WebSocket clients: each is sent the newest figures at once, at every publish and every few seconds; none is waited for."""
+"""WebSocket clients: each gets the newest figures at once, at every publish, and every few seconds; none is awaited."""
 
 from __future__ import annotations
 
@@ -51,8 +51,13 @@ class Live:
     """
 
     def __init__(
-        self, newest: Callable[[], Awaitable[tuple[str, str]]], pointed: Callable[[], str], measures: Measures,
-        *, push_seconds: float, most: int,
+        self,
+        newest: Callable[[], Awaitable[tuple[str, str]]],
+        pointed: Callable[[], str],
+        measures: Measures,
+        *,
+        push_seconds: float,
+        most: int,
     ) -> None:
         self._newest, self._pointed, self._measures = newest, pointed, measures
         self._push_seconds, self._most = push_seconds, most

@@ -24,7 +24,9 @@ class Measures:
             buckets=_SECONDS,
             registry=self._registry,
         )
-        self._calls = Counter("tidemill_grpc_calls", "gRPC calls answered.", ["method", "code"], registry=self._registry)
+        self._calls = Counter(
+            "tidemill_grpc_calls", "gRPC calls answered.", ["method", "code"], registry=self._registry
+        )
         self.websockets = Gauge("tidemill_websocket_clients", "WebSocket clients connected.", registry=self._registry)
         self.dropped = Counter(
             "tidemill_websocket_dropped", "WebSocket clients dropped for being too slow.", registry=self._registry

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.responses import Response
 
 from tidemill.readers.answers import Answers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastapi import Request
 
+    from tidemill.readers.bodies import Made
     from tidemill.readers.published import Published
     from tidemill.readers.snapshots import Snapshots
     from tidemill.settings import Serve
@@ -22,6 +25,10 @@ JSON: Final = "application/json"
 SNAPSHOT: Final = "Tidemill-Snapshot"
 MOST_BYTES: Final = 64 << 20
 """How many bytes of answers are kept."""
+MOST_FILE_BYTES: Final = 1 << 30
+"""How many bytes of files."""
+THREADS: Final = 4
+"""How many answers are made at the same time; each may use all of the engine's threads."""
 
 
 @dataclass
@@ -31,18 +38,29 @@ class Serving:
     snapshots: Snapshots
     settings: Serve
     answers: Answers[bytes]
+    files: Answers[Made]
+    openings: Answers[Published]
 
     @classmethod
     def of(cls, snapshots: Snapshots, settings: Serve) -> Serving:
         """A server's own, within the limits of the settings."""
-        answers: Answers[bytes] = Answers(
-            ttl=settings.cache_ttl, timeout=settings.timeout_seconds, most_bytes=MOST_BYTES, size=len
+        limits = {"ttl": settings.cache_ttl, "timeout": settings.timeout_seconds}
+        threads = ThreadPoolExecutor(THREADS, thread_name_prefix="answer")
+        return cls(
+            snapshots,
+            settings,
+            Answers(threads, most_bytes=MOST_BYTES, size=len, **limits),
+            Answers(threads, most_bytes=MOST_FILE_BYTES, size=lambda made: made.size, **limits),
+            Answers(threads, most_bytes=0, size=lambda _: 1, **limits),
         )
-        return cls(snapshots, settings, answers)
 
     async def newest(self) -> Published:
         """The newest snapshot: at once, if it is open already."""
-        return self.snapshots.at_hand() or await self.answers.run(self.snapshots.newest)  # type: ignore[arg-type]
+        return self.snapshots.at_hand() or await self.openings.get(self.snapshots.pointed(), self.snapshots.newest)
+
+    def stop(self) -> None:
+        """Take no more questions; what is being made goes on to its end."""
+        self.answers.threads.shutdown(wait=False, cancel_futures=True)
 
 
 def serving_of(request: Request) -> Serving:
@@ -51,16 +69,15 @@ def serving_of(request: Request) -> Serving:
     return found
 
 
-async def answer(
-    request: Request, name: str, make: Callable[[Published], object], *question: Hashable
-) -> Response:
+async def answer(request: Request, function: Callable[..., object], /, **asked: object) -> Response:
     """What a function of the readers says of the newest snapshot, as JSON; 304 if whoever asks has it already."""
     serving = serving_of(request)
     published = await serving.newest()
     tag = f'"{published.id}.json"'
     if is_known(request, tag):
         return not_changed(published, tag)
-    body = await serving.answers.get((published.id, name, *question), lambda: text(make(published)))
+    question = (published.id, function, repr(asked))
+    body = await serving.answers.get(question, lambda: text(function(published, **asked)))
     return Response(body, media_type=JSON, headers=headers(published, tag))
 
 

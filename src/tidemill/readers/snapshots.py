@@ -72,4 +72,3 @@ class Snapshots:
             while len(self._open) > KEPT:
                 self._open.popitem(last=False)
             return found
-

@@ -46,7 +46,7 @@ class Table(TypedDict):
 
 
 class Rows(TypedDict):
-    """One page of a table's rows, each by its columns' names; the cursor asks for the next page of the same snapshot."""
+    """A page of a table's rows, each by its columns' names; the cursor asks for the next page of the same snapshot."""
 
     table: str
     snapshot: str

@@ -1,0 +1,49 @@
+"""The part of the command that serves a home to other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidemill.cli_options import mill_of
+from tidemill.output import note
+
+
+def serve(
+    context: typer.Context,
+    host: Annotated[str | None, typer.Option(help="The address to listen on; 127.0.0.1, if not given.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="HTTP's port; 8000, if not given; 0: any.")] = None,
+    grpc_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="gRPC's port; 50055, if not given; 0: any.")
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="A file with the token that everyone must give; else the variable TIDEMILL_TOKEN has it."),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let anyone who reaches the address read, without a token.")
+    ] = False,
+    sql: Annotated[bool | None, typer.Option("--sql/--no-sql", help="Answer POST /api/v1/sql.")] = None,
+) -> None:
+    """Serve the published tables over HTTP, WebSocket and gRPC, until Ctrl-C."""
+    from tidemill import settings
+    from tidemill.errors import UsageError
+
+    home = mill_of(context).home
+    config = settings.load(home).serve
+    given = {"host": host, "port": port, "grpc_port": grpc_port, "sql": sql}
+    config = config.model_copy(update={name: value for name, value in given.items() if value is not None})
+    try:
+        from tidemill.readers import server
+    except ModuleNotFoundError as error:
+        raise UsageError(f"serve needs {error.name}; run: pip install 'tidemill[serve]'") from error
+    token = server.token_of(token_file)
+    server.check(config, token, insecure=insecure)
+    server.run(home, config, token=token, ready=lambda at: _say(home.path, at))
+
+
+def _say(home: Path, at: object) -> None:
+    http, grpc = at.http, at.grpc  # type: ignore[attr-defined]
+    note(f"serving {home} on {http} (see {http}/openapi.json), gRPC on {grpc}; Ctrl-C ends it")

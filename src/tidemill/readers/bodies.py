@@ -1,0 +1,64 @@
+"""A result as the body of an answer: a file that is kept for a while, or Arrow batches as they come."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from tidemill.engines import export
+from tidemill.engines.reading import failures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+    from duckdb import DuckDBPyRelation
+
+MEDIA: Final = {
+    "json": "application/json",
+    "csv": "text/csv",
+    "jsonl": "application/x-ndjson",
+    "parquet": "application/vnd.apache.parquet",
+    "arrow": "application/vnd.apache.arrow.stream",
+}
+"""The media type of each format."""
+BATCH_ROWS: Final = 122_880
+"""Rows of an Arrow batch: as many as a row group has."""
+_END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A file with a result, which goes when nobody holds it any more."""
+
+    folder: tempfile.TemporaryDirectory[str]
+    path: Path
+    size: int
+
+
+def made(result: DuckDBPyRelation | pa.Table, form: str) -> Made:
+    """Write a result to a file of its own.
+
+    Raises:
+        TidemillError: the query failed, or took too long.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="tidemill-")
+    path = Path(folder.name, f"result.{form}")
+    export.write(result, form, path)
+    return Made(folder, path, path.stat().st_size)
+
+
+def batches(relation: DuckDBPyRelation) -> Iterator[Any]:
+    """A result as the parts of an Arrow stream, each as large as a batch.
+
+    Raises:
+        TidemillError: the query failed, or took too long.
+    """
+    with failures():
+        reader = relation.to_arrow_reader(BATCH_ROWS)
+        yield memoryview(reader.schema.serialize())
+        for batch in reader:
+            yield memoryview(batch.serialize())
+    yield _END_OF_STREAM

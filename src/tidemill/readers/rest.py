@@ -1,0 +1,148 @@
+"""The HTTP application: its routes, what it says where it cannot answer, and what goes on from start to end."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi import FastAPI, Request, WebSocket
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from tidemill import __version__
+from tidemill.errors import NotFoundError, TidemillError, UsageError
+from tidemill.readers import assistants, rest_analytics, rest_tables
+from tidemill.readers.access import Door
+from tidemill.readers.live import TYPE, Live
+from tidemill.readers.serving import Serving, serving_of, text
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tidemill.readers.measures import Measures
+    from tidemill.readers.snapshots import Snapshots
+    from tidemill.settings import Serve
+
+TOO_LONG: Final = "that took too long; ask for less, or raise serve.timeout_seconds in tidemill.toml"
+
+
+class Problem(BaseModel):
+    """Why there is no answer, in one line."""
+
+    detail: str
+
+
+PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    401: {"model": Problem, "description": "A valid token is needed"},
+    413: {"model": Problem, "description": "The request is too large"},
+    422: {"model": Problem, "description": "A parameter cannot be used"},
+    429: {"model": Problem, "description": "Too many requests are being answered"},
+    503: {"model": Problem, "description": "Nothing is published yet, or it cannot be read"},
+    504: {"model": Problem, "description": "That took too long"},
+}
+_STATUS: Final = ((NotFoundError, 404), (UsageError, 422), (TimeoutError, 504), (TidemillError, 503))
+
+
+def application(snapshots: Snapshots, settings: Serve, measures: Measures, *, token: str) -> FastAPI:
+    """The application over a home's snapshots."""
+    serving = Serving.of(snapshots, settings)
+
+    async def newest() -> tuple[str, str]:
+        published = await serving.newest()
+        measures.published(published.manifest.published_at)
+        body = await serving.answers.get(
+            (published.id, "live"), lambda: text({"type": TYPE, "data": assistants.advanced(published)})
+        )
+        return published.id, body.decode()
+
+    live = Live(newest, snapshots.pointed, measures, push_seconds=settings.push_seconds, most=settings.max_websockets)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        live.start()
+        yield
+        await live.stop()
+        serving.stop()
+
+    app = FastAPI(
+        title="tidemill",
+        version=__version__,
+        description="The published tables, and what dashboards ask of them.",
+        lifespan=lifespan,
+        docs_url=None,  # their pages load scripts from elsewhere
+        redoc_url=None,
+        responses=PROBLEMS,
+    )
+    app.state.serving = serving
+    app.include_router(rest_tables.router)
+    app.include_router(rest_analytics.router)
+    _add_own(app, live, measures)
+    for kind, status in _STATUS:
+        app.add_exception_handler(kind, _handler(status))
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"]
+        )
+    app.add_middleware(
+        Door,
+        token=token,
+        max_request_bytes=settings.max_request_bytes,
+        max_requests=settings.max_requests,
+        measures=measures,
+    )
+    return app
+
+
+def _add_own(app: FastAPI, live: Live, measures: Measures) -> None:
+    """The server's own routes: whether it is well, what it counts, and its WebSocket."""
+
+    @app.get("/healthz", tags=["server"])
+    async def healthz() -> dict[str, str]:
+        """Whether the server runs."""
+        return {"status": "ok"}
+
+    @app.get("/readyz", tags=["server"])
+    async def readyz(request: Request) -> dict[str, str]:
+        """Whether there is a snapshot to answer from, and which."""
+        published = await serving_of(request).newest()
+        return {"status": "ready", "snapshot": published.id}
+
+    @app.get("/metrics", tags=["server"], response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        """What the server counts, in Prometheus' text format."""
+        return Response(measures.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.websocket("/ws/analytics")
+    async def analytics(websocket: WebSocket) -> None:
+        await live.serve(websocket)
+
+
+def _handler(status: int) -> Any:  # noqa: ANN401 - what Starlette takes
+    async def handle(_request: Request, error: Exception) -> JSONResponse:
+        detail = TOO_LONG if isinstance(error, TimeoutError) else str(error)
+        return JSONResponse({"detail": detail}, status_code=_timed_out(status, detail))
+
+    return handle
+
+
+def _timed_out(status: int, detail: str) -> int:
+    """A query that the engine ended is one that took too long."""
+    return 504 if "timeout_seconds" in detail else status
+
+
+async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+    """Every parameter that cannot be used, in one line."""
+    faults = error.errors() if isinstance(error, RequestValidationError) else []
+    said = "; ".join(f"{'.'.join(map(str, fault['loc'][1:])) or fault['loc'][0]}: {fault['msg']}" for fault in faults)
+    return JSONResponse({"detail": said}, status_code=422)
+
+
+async def _http(_request: Request, error: Exception) -> JSONResponse:
+    status, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, str(error))
+    headers = error.headers if isinstance(error, HTTPException) else None
+    return JSONResponse({"detail": detail}, status_code=status, headers=headers)

@@ -1,0 +1,136 @@
+"""The server: HTTP and gRPC over one home, from the first request to the last."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+
+from tidemill.errors import UsageError
+from tidemill.readers.grpc_service import Service
+from tidemill.readers.measures import Measures
+from tidemill.readers.rest import application
+from tidemill.readers.snapshots import Snapshots
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tidemill.home import Home
+    from tidemill.settings import Serve
+
+LOCAL: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+GRACE_SECONDS: Final = 10
+"""How long what is being answered may take when the server is told to end."""
+TOKEN_VARIABLE: Final = "TIDEMILL_TOKEN"  # noqa: S105 - a name
+WAITING: Final = 2_048
+"""How many connections may wait to be accepted."""
+LARGEST_MESSAGE: Final = 1 << 16
+"""How many bytes a WebSocket client may send at once: it need not say anything."""
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the server listens."""
+
+    http: str
+    grpc: str
+
+
+def token_of(file: Path | None) -> str:
+    """The token that a file holds, or else the environment; empty if there is none.
+
+    Raises:
+        UsageError: the file cannot be read, or holds none.
+    """
+    if file is None:
+        return os.environ.get(TOKEN_VARIABLE, "").strip()
+    try:
+        token = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the token file {file} cannot be read: {error}") from error
+    if not token:
+        raise UsageError(f"the token file {file} is empty; write the token into it")
+    return token
+
+
+def check(settings: Serve, token: str, *, insecure: bool) -> None:
+    """See that nobody from elsewhere comes in without a token.
+
+    Raises:
+        UsageError: somebody could.
+    """
+    if settings.host not in LOCAL and not token and not insecure:
+        raise UsageError(
+            f"whoever reaches {settings.host} could read everything: give a token (--token-file FILE, or the variable "
+            f"{TOKEN_VARIABLE}), or say --insecure"
+        )
+
+
+def run(home: Home, settings: Serve, *, token: str, ready: Callable[[Addresses], None]) -> None:
+    """Serve a home until a signal comes; `ready` is called with where it listens.
+
+    Raises:
+        UsageError: an address cannot be listened on.
+    """
+    _log()
+    snapshots = Snapshots(home, seconds=settings.timeout_seconds)
+    measures = Measures()
+    service = Service(snapshots, measures, token=token, max_request_bytes=settings.max_request_bytes)
+    sock = _listen(settings.host, settings.port)
+    grpc_port = service.listen(settings.host, settings.grpc_port)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            application(snapshots, settings, measures, token=token),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ws="websockets-sansio",
+            ws_max_size=LARGEST_MESSAGE,
+            ws_per_message_deflate=False,  # each client would be compressed for on its own
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+    )
+    for one in (signal.SIGINT, signal.SIGTERM):  # what ends the server is no failure of the command
+        signal.signal(one, lambda *_: None)
+    service.start()
+    try:
+        host, port = sock.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        ready(Addresses(f"http://{shown}:{port}", f"{shown}:{grpc_port}"))
+        server.run(sockets=[sock])
+    finally:
+        service.stop(GRACE_SECONDS)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind, protocol)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(WAITING)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another --host or --port"
+        ) from error
+    return sock
+
+
+def _log() -> None:
+    """Lines of the access log go to standard error as they are, and what goes wrong with them."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    for name, level in (("tidemill.access", logging.INFO), ("uvicorn.error", logging.WARNING)):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.setLevel(level)
+        logger.propagate = False
