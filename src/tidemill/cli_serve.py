@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tidemill.cli_options import mill_of
 from tidemill.output import note
+
+if TYPE_CHECKING:
+    from tidemill.readers.server import Addresses
 
 
 def serve(
@@ -41,9 +44,9 @@ def serve(
         raise UsageError(f"serve needs {error.name}; run: pip install 'tidemill[serve]'") from error
     token = server.token_of(token_file)
     server.check(config, token, insecure=insecure)
-    server.run(home, config, token=token, ready=lambda at: _say(home.path, at))
+    server.run(home, config, token=token, insecure=insecure, ready=lambda at: _say(home.path, at))
 
 
-def _say(home: Path, at: object) -> None:
-    http, grpc = at.http, at.grpc  # type: ignore[attr-defined]
+def _say(home: Path, at: Addresses) -> None:
+    http, grpc = at.http, at.grpc
     note(f"serving {home} on {http} (see {http}/openapi.json), gRPC on {grpc}; Ctrl-C ends it")

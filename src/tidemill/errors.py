@@ -10,6 +10,7 @@
     ├── BuildError           some tables failed; the others are published
     ├── CheckError           a check found what must not be; nothing is published
     ├── LakeError            the lake cannot be read or written
+    ├── TooLongError         a query took longer than it may
     ├── DamagedError         something stored was cut, changed or deleted behind our back
     ├── StorageError         the disk refuses: permissions, a limit
     │   └── NoRoomError      it is full, or fails; safe to try again
@@ -112,6 +113,10 @@ class CheckError(TidemillError):
     def __init__(self, message: str = "", outcomes: Sequence[Outcome] = ()) -> None:
         self.outcomes = outcomes
         super().__init__(message)
+
+
+class TooLongError(TidemillError):
+    """A query took longer than it may, and was ended."""
 
 
 class LakeError(TidemillError):

@@ -10,7 +10,7 @@ import duckdb
 
 from tidemill.engines import catalogs, faults, parsed
 from tidemill.engines.quoting import identifier, literal, literals
-from tidemill.errors import TidemillError, UsageError
+from tidemill.errors import TidemillError, TooLongError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -122,7 +122,7 @@ def failures() -> Iterator[None]:
     except duckdb.Error as error:
         if "maximum execution time" in str(error):
             what = "took longer than query.timeout_seconds allows; ask for less, or raise it in tidemill.toml"
-            raise TidemillError(f"the query {what}") from error
+            raise TooLongError(f"the query {what}") from error
         hint = f" ({DAMAGE})" if ".parquet" in str(error) or isinstance(error, duckdb.IOException) else ""
         raise TidemillError(f"the query failed: {_line(error)}{hint}") from error
 

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -39,10 +39,16 @@ def is_token(given: str, token: str) -> bool:
 
 @dataclass
 class Door:
-    """Every request and every WebSocket passes it; `token` is empty where none is needed."""
+    """Every request and every WebSocket passes it; `token` is empty where none is needed.
+
+    It answers to the names of `hosts`, or to all if there are none: no page of another site may make its own name lead
+    here. A WebSocket that a browser opens must be of a page of the same host, or of one of `origins`.
+    """
 
     app: App
     token: str
+    hosts: frozenset[str]
+    origins: frozenset[str]
     max_request_bytes: int
     max_requests: int
     measures: Measures
@@ -58,21 +64,28 @@ class Door:
             await self.app(scope, receive, send)
 
     async def _websocket(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        if self._known(scope):
+        welcome = self._known(scope) and self._is_ours(scope) and self._is_of_our_page(scope)
+        _say({"protocol": "websocket", "path": scope["path"], "status": 101 if welcome else 403})
+        if welcome:
             await self.app(scope, receive, send)
-            return
-        await receive()  # that it wants to connect
-        await send({"type": "websocket.close", "code": 1008, "reason": "a valid token is needed"})
-        _say({"protocol": "websocket", "path": scope["path"], "status": 403})
+        else:
+            await receive()  # that it wants to connect
+            await send({"type": "websocket.close", "code": 1008})
 
     async def _http(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         seen = _Seen(scope, send, self.measures)
         if scope["path"] not in OPEN and not self._known(scope):
             await refuse(seen.send, 401, "a valid token is needed: Authorization: Bearer TOKEN", b"Bearer")
+        elif not self._is_ours(scope):
+            await refuse(seen.send, 403, "this server does not answer to that name; give it a token, then it does")
         elif self.inside >= self.max_requests:
             await refuse(seen.send, 429, f"{self.max_requests} requests are being answered; ask again in a second")
         else:
-            await self._inside(scope, self._counted(scope, receive), seen)
+            try:
+                await self._inside(scope, self._counted(scope, receive), seen)
+            finally:
+                seen.tell()
+            return
         seen.tell()
 
     async def _inside(self, scope: MutableMapping[str, Any], receive: Receive, seen: _Seen) -> None:
@@ -106,6 +119,14 @@ class Door:
         if scheme.lower() != "bearer" and scope["type"] == "websocket":
             given = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get(TOKEN, "")
         return is_token(given.strip(), self.token)
+
+    def _is_ours(self, scope: MutableMapping[str, Any]) -> bool:
+        return not self.hosts or _hostname(_header(scope, b"host")) in self.hosts
+
+    def _is_of_our_page(self, scope: MutableMapping[str, Any]) -> bool:
+        origin = _header(scope, b"origin")
+        own = origin.partition("://")[2] == _header(scope, b"host")
+        return not origin or own or origin in self.origins
 
 
 async def refuse(send: Send, status: int, detail: str, challenge: bytes = b"") -> None:
@@ -153,6 +174,13 @@ class _Seen:
                 "client": (scope.get("client") or ("",))[0],
             }
         )
+
+
+def _hostname(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
 
 
 def _say(facts: dict[str, object]) -> None:

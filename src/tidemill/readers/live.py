@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from tidemill.readers.measures import Measures
 
+log: Final = logging.getLogger("uvicorn.error")
 TYPE: Final = "ADVANCED_ANALYTICS_STATS"
 LOOK_SECONDS: Final = 0.1
 """How often it is looked whether there is a new snapshot."""
@@ -47,12 +49,12 @@ class Client:
 class Live:
     """All clients of a server, and the task that sends to them.
 
-    `newest` gives the name of the newest snapshot and a message of its figures.
+    `newest` gives a message of the newest snapshot's figures, `pointed` that snapshot's name.
     """
 
     def __init__(
         self,
-        newest: Callable[[], Awaitable[tuple[str, str]]],
+        newest: Callable[[], Awaitable[str]],
         pointed: Callable[[], str],
         measures: Measures,
         *,
@@ -89,7 +91,7 @@ class Live:
         self._measures.websockets.set(len(self._clients))
         try:
             with suppress(TidemillError, TimeoutError):  # it is sent when there is something
-                client.send((await self._newest())[1])
+                client.send(await self._newest())
             while True:
                 await websocket.receive()
         except (WebSocketDisconnect, RuntimeError):
@@ -102,12 +104,16 @@ class Live:
         clock = asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            if self._pointed() == sent and clock() < due:
+            newest = self._pointed()
+            if not newest or (newest == sent and clock() < due):
                 continue
-            due = clock() + self._push_seconds
-            with suppress(TidemillError, TimeoutError):
-                sent, message = await self._newest()
-                await self._send(message)
+            sent, due = newest, clock() + self._push_seconds
+            try:
+                await self._send(await self._newest())
+            except (TidemillError, TimeoutError) as error:
+                log.warning("nothing is sent to WebSocket clients: %s", error)
+            except Exception:  # whatever it is, the next snapshot may be well
+                log.exception("nothing is sent to WebSocket clients")
 
     async def _send(self, message: str) -> None:
         """Send to all; who has not yet taken what was sent before is dropped."""

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from tidemill import __version__
-from tidemill.errors import NotFoundError, TidemillError, UsageError
+from tidemill.errors import NotFoundError, TidemillError, TooLongError, UsageError
 from tidemill.readers import assistants, rest_analytics, rest_tables
 from tidemill.readers.access import Door
 from tidemill.readers.live import TYPE, Live
@@ -43,20 +43,29 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     503: {"model": Problem, "description": "Nothing is published yet, or it cannot be read"},
     504: {"model": Problem, "description": "That took too long"},
 }
-_STATUS: Final = ((NotFoundError, 404), (UsageError, 422), (TimeoutError, 504), (TidemillError, 503))
+_STATUS: Final = (
+    (NotFoundError, 404),
+    (UsageError, 422),
+    (TooLongError, 504),
+    (TimeoutError, 504),
+    (TidemillError, 503),
+    (Exception, 500),
+)
 
 
-def application(snapshots: Snapshots, settings: Serve, measures: Measures, *, token: str) -> FastAPI:
-    """The application over a home's snapshots."""
+def application(
+    snapshots: Snapshots, settings: Serve, measures: Measures, *, token: str, hosts: frozenset[str] = frozenset()
+) -> FastAPI:
+    """The application over a home's snapshots; `hosts` are the names that it answers to, none for all."""
     serving = Serving.of(snapshots, settings)
 
-    async def newest() -> tuple[str, str]:
+    async def newest() -> str:
         published = await serving.newest()
         measures.published(published.manifest.published_at)
         body = await serving.answers.get(
             (published.id, "live"), lambda: text({"type": TYPE, "data": assistants.advanced(published)})
         )
-        return published.id, body.decode()
+        return body.decode()
 
     live = Live(newest, snapshots.pointed, measures, push_seconds=settings.push_seconds, most=settings.max_websockets)
 
@@ -84,17 +93,19 @@ def application(snapshots: Snapshots, settings: Serve, measures: Measures, *, to
         app.add_exception_handler(kind, _handler(status))
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"]
-        )
     app.add_middleware(
         Door,
         token=token,
+        hosts=hosts,
+        origins=frozenset(settings.cors_origins),
         max_request_bytes=settings.max_request_bytes,
         max_requests=settings.max_requests,
         measures=measures,
     )
+    if settings.cors_origins:  # outermost: a browser asks beforehand, and gives no token yet
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"]
+        )
     return app
 
 
@@ -124,15 +135,13 @@ def _add_own(app: FastAPI, live: Live, measures: Measures) -> None:
 
 def _handler(status: int) -> Any:  # noqa: ANN401 - what Starlette takes
     async def handle(_request: Request, error: Exception) -> JSONResponse:
-        detail = TOO_LONG if isinstance(error, TimeoutError) else str(error)
-        return JSONResponse({"detail": detail}, status_code=_timed_out(status, detail))
+        if isinstance(error, (TimeoutError, TooLongError)):
+            return JSONResponse({"detail": TOO_LONG}, status_code=status)
+        own = isinstance(error, TidemillError)
+        detail = str(error) if own else f"{type(error).__name__}; the server's log says more"
+        return JSONResponse({"detail": detail}, status_code=status)
 
     return handle
-
-
-def _timed_out(status: int, detail: str) -> int:
-    """A query that the engine ended is one that took too long."""
-    return 504 if "timeout_seconds" in detail else status
 
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:

@@ -73,7 +73,7 @@ def check(settings: Serve, token: str, *, insecure: bool) -> None:
         )
 
 
-def run(home: Home, settings: Serve, *, token: str, ready: Callable[[Addresses], None]) -> None:
+def run(home: Home, settings: Serve, *, token: str, insecure: bool, ready: Callable[[Addresses], None]) -> None:
     """Serve a home until a signal comes; `ready` is called with where it listens.
 
     Raises:
@@ -87,7 +87,7 @@ def run(home: Home, settings: Serve, *, token: str, ready: Callable[[Addresses],
     grpc_port = service.listen(settings.host, settings.grpc_port)
     server = uvicorn.Server(
         uvicorn.Config(
-            application(snapshots, settings, measures, token=token),
+            application(snapshots, settings, measures, token=token, hosts=_hosts(settings, token, insecure=insecure)),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -107,6 +107,11 @@ def run(home: Home, settings: Serve, *, token: str, ready: Callable[[Addresses],
         server.run(sockets=[sock])
     finally:
         service.stop(GRACE_SECONDS)
+
+
+def _hosts(settings: Serve, token: str, *, insecure: bool) -> frozenset[str]:
+    """The names that the server answers to where nobody needs a token; none for any."""
+    return frozenset() if token or insecure else LOCAL | {settings.host}
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -82,8 +83,19 @@ async def answer(request: Request, function: Callable[..., object], /, **asked: 
 
 
 def text(found: object) -> bytes:
-    """An answer as JSON."""
-    return json.dumps(found, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    """An answer as JSON; a figure that is no number, as a sum of the largest there are, is null."""
+    try:
+        return json.dumps(found, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except ValueError:
+        return text(_finite(found))
+
+
+def _finite(found: object) -> object:
+    if isinstance(found, dict):
+        return {name: _finite(value) for name, value in found.items()}
+    if isinstance(found, list):
+        return [_finite(value) for value in found]
+    return None if isinstance(found, float) and not math.isfinite(found) else found
 
 
 def headers(published: Published, tag: str) -> dict[str, str]:
