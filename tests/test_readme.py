@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
+from tests.readers import servers
 from tidemill import Tidemill
 
 ROOT = Path(__file__).parents[1]
@@ -54,6 +56,15 @@ def test_python(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     query = "SELECT tool_name, user_id, duration_ms FROM lake.events WHERE tool_name = 'search' AND user_id = 'ann'"
     found = mill.sql(query)
     assert found.fetchall() == [("search", "ann", 1500.0)]
+
+
+def test_serve(folder: Path) -> None:
+    """Every address that the README asks the server for answers, over what its commands made."""
+    addresses = re.findall(r"^curl '(http://127\.0\.0\.1:8000)(\S+)'", README, re.MULTILINE)
+    assert len(addresses) > 4
+    with servers.serving(folder / "data") as server:
+        for _, path in addresses:
+            assert httpx.get(f"{server.http}{path}").status_code == 200, path
 
 
 def test_first_screen() -> None:

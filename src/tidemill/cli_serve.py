@@ -31,7 +31,7 @@ def serve(
     sql: Annotated[bool | None, typer.Option("--sql/--no-sql", help="Answer POST /api/v1/sql.")] = None,
 ) -> None:
     """Serve the published tables over HTTP, WebSocket and gRPC, until Ctrl-C."""
-    from tidemill import settings
+    from tidemill import publish, settings
     from tidemill.errors import UsageError
 
     home = mill_of(context).home
@@ -44,6 +44,8 @@ def serve(
         raise UsageError(f"serve needs {error.name}; run: pip install 'tidemill[serve]'") from error
     token = server.token_of(token_file)
     server.check(config, token, insecure=insecure)
+    if not publish.current(home).id:
+        note(f"nothing is published in {home.path} yet: the server answers as soon as there is; run: tidemill build")
     server.run(home, config, token=token, insecure=insecure, ready=lambda at: _say(home.path, at))
 
 

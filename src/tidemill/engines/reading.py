@@ -59,9 +59,13 @@ def table(connection: duckdb.DuckDBPyConnection, name: str, limit: int | None) -
     return rows(connection, f"FROM {identifier(name)} LIMIT $limit", {"limit": limit})
 
 
-def window(connection: duckdb.DuckDBPyConnection, table: str, hours: int) -> list[dict[str, Any]]:
-    """The rows of one window of a published table, in its order."""
-    return rows(connection, f"FROM {identifier(table)} WHERE window_hours = $hours", {"hours": hours})
+def window(
+    connection: duckdb.DuckDBPyConnection, table: str, hours: int, order: str, limit: int | None
+) -> list[dict[str, Any]]:
+    """The first rows of one window of a published table, or all; in its order, if no other is given."""
+    ordered = f"ORDER BY {order}" if order else ""
+    query = f"FROM {identifier(table)} WHERE window_hours = $hours {ordered} LIMIT $limit"
+    return rows(connection, query, {"hours": hours, "limit": limit})
 
 
 def rows(

@@ -298,7 +298,7 @@ def trending(
     if days is None:
         found = published.rows(_TOPICS, "topics", assistant_id=assistant_id, limit=limit)
     else:
-        found = _canonical(published, published.window("trending_topics", days * DAY, _of(assistant_id))[:limit])
+        found = _canonical(published, published.window("trending_topics", days * DAY, _of(assistant_id), limit=limit))
     return [
         {
             "assistant_id": row["assistant_id"],
@@ -444,8 +444,9 @@ def connector_sync_rates(published: Published, *, hours: int) -> list[ConnectorS
 
 def user_stats(published: Published, *, assistant_id: str | None = None, limit: int | None = LIMIT) -> list[UserStat]:
     """What users' requests used within 30 days, those of most tokens first, from `user_usage`."""
-    rows = published.window("user_usage", MONTH_HOURS, _of(assistant_id))
-    rows.sort(key=lambda row: (-row["total_tokens"], row["user_id"]))
+    rows = published.window(
+        "user_usage", MONTH_HOURS, _of(assistant_id), order="total_tokens DESC, user_id", limit=limit
+    )
     return [
         {
             "user_id": row["user_id"],
@@ -456,7 +457,7 @@ def user_stats(published: Published, *, assistant_id: str | None = None, limit: 
             "cost_usd": row["cost_usd"],
             "last_active": spelt(row["last_active"]),
         }
-        for row in rows[:limit]
+        for row in rows
     ]
 
 

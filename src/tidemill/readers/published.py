@@ -91,10 +91,19 @@ class Published:
         """Whether a table is in the snapshot."""
         return (self.manifest.folder / table).is_dir()
 
-    def window(self, name: str, hours: int, where: Mapping[str, str] | None = None) -> list[Row]:
-        """A window table of so many hours up to the moment at which the snapshot's windows end.
+    def window(
+        self,
+        name: str,
+        hours: int,
+        where: Mapping[str, str] | None = None,
+        *,
+        order: str = "",
+        limit: int | None = None,
+    ) -> list[Row]:
+        """A window table of so many hours up to the moment at which the snapshot's windows end: its first rows, or all.
 
-        It is read from the snapshot where that holds it, else it is made of the lake's records, as `show` does.
+        They are in the table's order, if no other is given. It is read from the snapshot where that holds it, else it is
+        made of the lake's records, as `show` does.
 
         Raises:
             TidemillError: it is not built, cannot be read or made, or that took too long.
@@ -103,9 +112,9 @@ class Published:
         windows = self.manifest.tables[name].partitions
         if not where and f"{hours}h" in windows:
             with reading.beside(self.tables) as connection:
-                return reading.window(connection, name, hours)
+                return reading.window(connection, name, hours, order, limit)
         as_of = max(str(made["as_of"]) for made in windows.values())
-        return self.over(catalog.table(name), Asked(since=f"{hours}h", as_of=as_of), where)
+        return self.over(catalog.table(name), Asked(since=f"{hours}h", as_of=as_of), where, order=order, limit=limit)
 
     def over(
         self,
@@ -114,6 +123,7 @@ class Published:
         where: Mapping[str, str] | None = None,
         *,
         parameters: Mapping[str, object] | None = None,
+        order: str = "",
         limit: int | None = None,
     ) -> list[Row]:
         """A select over a window of the records that the lake held when the snapshot was published.
@@ -140,7 +150,8 @@ class Published:
             parameters=parameters or {},
         )
         with reading.failures(), found as (relation, _):
-            return export.rows_of(relation if limit is None else relation.limit(limit))
+            ordered = relation.order(order) if order else relation
+            return export.rows_of(ordered if limit is None else ordered.limit(limit))
 
     def _records(self) -> tuple[DuckDBPyConnection, Snapshot]:
         """The lake as it was, and an engine for it, opened when it is first asked for."""
