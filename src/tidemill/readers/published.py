@@ -102,8 +102,8 @@ class Published:
     ) -> list[Row]:
         """A window table of so many hours up to the moment at which the snapshot's windows end: its first rows, or all.
 
-        They are in the table's order, if no other is given. It is read from the snapshot where that holds it, else it is
-        made of the lake's records, as `show` does.
+        They are in the table's order, if no other is given. It is read from the snapshot where that holds it, else
+        it is made of the lake's records, as `show` does.
 
         Raises:
             TidemillError: it is not built, cannot be read or made, or that took too long.
