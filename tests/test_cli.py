@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 COMMANDS: Final = (
     *("init", "ingest", "build", "run", "query", "show", "path", "tables", "status", "check"),
-    *("compact", "prune", "upgrade", "simulate", "quarantine"),
+    *("compact", "prune", "upgrade", "serve", "simulate", "quarantine"),
 )
 HEAVY: Final = ("polars", "duckdb", "pyarrow", "deltalake", "prefect", "pandas", "sqlglot", "pydantic")
 RECORDS: Final = (
