@@ -146,9 +146,7 @@ class Published:
         """The lake as it was, and an engine for it, opened when it is first asked for."""
         with self._opening:
             if self._lake is None:
-                versions = self.manifest.lake_versions
-                records = lake.at(self.home, versions) if versions else lake.current(self.home)
-                self._lake = (_engine(self.home, self.settings, self.share), records)
+                self._lake = (_engine(self.home, self.settings, self.share), _lake(self.home, self.manifest))
                 reading.limit(self._lake[0], seconds=self.seconds)
             return self._lake
 
@@ -193,6 +191,14 @@ def elsewhere(home: Home, manifest: Manifest) -> TidemillError:
 def _engine(home: Home, config: Settings, share: int) -> DuckDBPyConnection:
     part = f"{capacity.limit(config.memory_limit) // share >> 20}MiB"
     return session.connect(home, config.model_copy(update={"memory_limit": part}), timezone=None)
+
+def _lake(home: Home, manifest: Manifest) -> Snapshot:
+    """The lake of which a snapshot was made; of one that does not say its versions the lake as it is now."""
+    if manifest.lake_versions:
+        return lake.at(home, manifest.lake_versions)
+    nothing = lake.nothing()
+    return nothing if manifest.lake_digest == publish.lake_digest(nothing) else lake.current(home)
+
 
 
 def spelt(instant: date | None) -> str | None:
