@@ -72,9 +72,13 @@ class Published:
             return reading.table(connection, name, limit)
 
     def canonical(self, texts: Sequence[str]) -> list[str]:
-        """What the spellings of one question have in common: that of each text."""
+        """What the spellings of one question have in common: that of each text.
+
+        Raises:
+            TidemillError: it failed, or took too long.
+        """
         connection, _ = self._records()
-        with engine.beside(connection, self.settings.timezone) as other:
+        with reading.failures(), engine.beside(connection, self.settings.timezone) as other:
             return [text for (text,) in other.execute("SELECT canonical(unnest($1))", [texts]).fetchall()]
 
     def need(self, *tables: str) -> None:
@@ -188,10 +192,6 @@ def elsewhere(home: Home, manifest: Manifest) -> TidemillError:
     )
 
 
-def _engine(home: Home, config: Settings, share: int) -> DuckDBPyConnection:
-    part = f"{capacity.limit(config.memory_limit) // share >> 20}MiB"
-    return session.connect(home, config.model_copy(update={"memory_limit": part}), timezone=None)
-
 def _lake(home: Home, manifest: Manifest) -> Snapshot:
     """The lake of which a snapshot was made; of one that does not say its versions the lake as it is now."""
     if manifest.lake_versions:
@@ -199,6 +199,10 @@ def _lake(home: Home, manifest: Manifest) -> Snapshot:
     nothing = lake.nothing()
     return nothing if manifest.lake_digest == publish.lake_digest(nothing) else lake.current(home)
 
+
+def _engine(home: Home, config: Settings, share: int) -> DuckDBPyConnection:
+    part = f"{capacity.limit(config.memory_limit) // share >> 20}MiB"
+    return session.connect(home, config.model_copy(update={"memory_limit": part}), timezone=None)
 
 
 def spelt(instant: date | None) -> str | None:
