@@ -82,10 +82,15 @@ def _make_tables(home: Home) -> None:
 def current(home: Home) -> Snapshot:
     """The lake as it is now; takes the lock. That of a home without one is empty, and is not made."""
     if not home.lake.is_dir():
-        return Snapshot({table: [] for table in TABLES})
+        return nothing()
     with home.lock("lake"):
         prepare(home)
         return snapshot(home)
+
+
+def nothing() -> Snapshot:
+    """The lake of a home that has none yet."""
+    return Snapshot({table: [] for table in TABLES})
 
 
 def snapshot(home: Home) -> Snapshot:

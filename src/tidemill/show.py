@@ -168,7 +168,7 @@ def _bind_window(view: _View, filters: Filters) -> tuple[list[str], list[str]]:
     for name, paths in view.published.items():
         relations.bind(view.connection, name, relations.published(paths))
     window, stretch = view.window, view.window.stretched(view.table.before)
-    days = stretch.lake_days()
+    days = stretch.lake_days(file.day for kind in lake.RECORD_TABLES for file in view.lake.of(kind))
     for kind in view.table.records:
         where = cuts.between(kind, stretch.first, stretch.end)
         inside = cuts.between(kind, window.first, window.end) if view.table.before else None

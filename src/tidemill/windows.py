@@ -13,6 +13,8 @@ from tidemill.errors import UsageError
 from tidemill.records import END_OF_TIME, FIRST_INSTANT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from duckdb import DuckDBPyConnection
 
     from tidemill.lake import Snapshot
@@ -60,9 +62,10 @@ class Window:
         """With as many windows before it."""
         return replace(self, first=self.first - before * (self.end - self.first))
 
-    def lake_days(self) -> list[str]:
-        """The UTC days that it touches."""
-        return clock.span(self.first.date(), self.last.date())
+    def lake_days(self, known: Iterable[str]) -> list[str]:
+        """Of some UTC days those that it touches: a window may be of centuries."""
+        first, last = str(self.first.date()), str(self.last.date())
+        return sorted({day for day in known if first <= day <= last})
 
 
 def window(connection: DuckDBPyConnection, records: Snapshot, asked: Asked) -> Window:

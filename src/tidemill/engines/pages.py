@@ -44,7 +44,7 @@ class Filter:
 
 @dataclass(frozen=True)
 class Page:
-    """What is asked for of a table: no columns are all of them, no order is the table's own."""
+    """What is asked for of a table: no columns are all of them, each once; no order is the table's own."""
 
     columns: Sequence[str] = ()
     filters: Sequence[Filter] = ()
@@ -67,13 +67,14 @@ def of_table(connection: DuckDBPyConnection, table: str, page: Page, sort: Seque
     if page.order:
         relation = relation.order(", ".join([*(_ordering(name, types) for name in page.order), *sort]))
     if page.limit is not None or page.offset:
-        relation = relation.limit(page.limit if page.limit is not None else _EVERYTHING, page.offset)
+        relation = relation.limit(page.limit if page.limit is not None else EVERYTHING, page.offset)
     if page.columns:
-        relation = relation.project(", ".join(identifier(_known(name, types)) for name in page.columns))
+        relation = relation.project(", ".join(identifier(_known(name, types)) for name in dict.fromkeys(page.columns)))
     return relation
 
 
-_EVERYTHING: Final = 2**62
+EVERYTHING: Final = 2**62
+"""More rows than any table has."""
 
 
 def texts(relation: DuckDBPyRelation) -> list[str]:

@@ -25,6 +25,8 @@ _MISTAKES: Final = (
     duckdb.CatalogException,
     duckdb.PermissionException,
 )
+_MISSING: Final = re.compile(r'Cannot access file "(.+\.parquet)/\*\*/\*\.parquet"')
+"""A file that may be read and is not there DuckDB takes for a folder, which may not be."""
 
 
 def confine(connection: duckdb.DuckDBPyConnection, snapshot: Path, *, seconds: float) -> None:
@@ -120,6 +122,8 @@ def failures() -> Iterator[None]:
     try:
         yield
     except _MISTAKES as error:
+        if missing := _MISSING.search(str(error)):
+            raise TidemillError(f"the query failed: {missing[1]} is missing ({DAMAGE})") from error
         raise UsageError(f"the query cannot be run: {_line(error)}") from error
     except duckdb.OutOfMemoryException as error:
         raise TidemillError(f"the query failed: {faults.unfit(error)}") from error

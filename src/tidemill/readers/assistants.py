@@ -462,7 +462,7 @@ def user_stats(published: Published, *, assistant_id: str | None = None, limit: 
 
 
 def _of(assistant_id: str | None) -> Mapping[str, str]:
-    return {"assistant_id": assistant_id} if assistant_id else {}
+    return {} if assistant_id is None else {"assistant_id": assistant_id}
 
 
 def _known(value: float | None, digits: int) -> float | None:

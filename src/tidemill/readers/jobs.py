@@ -194,7 +194,7 @@ def _sheet(step: dict[str, Any]) -> Sheet:
 
 def _number(name: str | None) -> int | float | str | None:
     """A step's name, as a number where it is one."""
-    if name is not None and name.isascii():
+    if name is not None and name.isascii() and "_" not in name:  # Python reads 1_000 as a number, JSON does not
         for number in (int, float):
             with suppress(ValueError):
                 found = number(name)

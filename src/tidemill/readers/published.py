@@ -72,9 +72,13 @@ class Published:
             return reading.table(connection, name, limit)
 
     def canonical(self, texts: Sequence[str]) -> list[str]:
-        """What the spellings of one question have in common: that of each text."""
+        """What the spellings of one question have in common: that of each text.
+
+        Raises:
+            TidemillError: it failed, or took too long.
+        """
         connection, _ = self._records()
-        with engine.beside(connection, self.settings.timezone) as other:
+        with reading.failures(), engine.beside(connection, self.settings.timezone) as other:
             return [text for (text,) in other.execute("SELECT canonical(unnest($1))", [texts]).fetchall()]
 
     def need(self, *tables: str) -> None:
@@ -157,9 +161,7 @@ class Published:
         """The lake as it was, and an engine for it, opened when it is first asked for."""
         with self._opening:
             if self._lake is None:
-                versions = self.manifest.lake_versions
-                records = lake.at(self.home, versions) if versions else lake.current(self.home)
-                self._lake = (_engine(self.home, self.settings, self.share), records)
+                self._lake = (_engine(self.home, self.settings, self.share), _lake(self.home, self.manifest))
                 reading.limit(self._lake[0], seconds=self.seconds)
             return self._lake
 
@@ -199,6 +201,14 @@ def elsewhere(home: Home, manifest: Manifest) -> TidemillError:
     return TidemillError(
         f"{home.path} was published as {manifest.home}, and its catalog names the files there; run: tidemill build"
     )
+
+
+def _lake(home: Home, manifest: Manifest) -> Snapshot:
+    """The lake of which a snapshot was made; of one that does not say its versions the lake as it is now."""
+    if manifest.lake_versions:
+        return lake.at(home, manifest.lake_versions)
+    nothing = lake.nothing()
+    return nothing if manifest.lake_digest == publish.lake_digest(nothing) else lake.current(home)
 
 
 def _engine(home: Home, config: Settings, share: int) -> DuckDBPyConnection:

@@ -160,11 +160,16 @@ def opened(cursor: str, name: str, page: Page) -> tuple[str, Page]:
     try:
         state = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
         snapshot, offset, asked = state
-    except (ValueError, TypeError, binascii.Error):
+    except (ValueError, TypeError, RecursionError, binascii.Error):
         raise UsageError(f"cursor is none that an answer gave: {cursor[:40]}") from None
-    if not isinstance(snapshot, str) or not isinstance(offset, int) or offset < 0 or asked != _asked(name, page):
+    if not isinstance(snapshot, str) or not _is_place(offset) or asked != _asked(name, page):
         raise UsageError("cursor belongs to another table, filter, order or columns; ask without it")
     return snapshot, replace(page, offset=offset)
+
+
+def _is_place(offset: object) -> bool:
+    """Whether a page of a table may begin there."""
+    return type(offset) is int and 0 <= offset <= pages.EVERYTHING
 
 
 def _asked(name: str, page: Page) -> str:
