@@ -23,6 +23,8 @@ from tidemill import Tidemill, catalog, cli
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from tidemill.readers.published import Published
+
 Record = dict[str, Any]
 
 AS_OF: Final = "2026-02-12T12:00:00+00:00"
@@ -100,6 +102,13 @@ def few_tables(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 def built(mill: Tidemill, *names: str, **options: Any) -> dict[str, list[str]]:
     """Build; which partitions of which tables were built."""
     return {made.table: list(made.partitions) for made in mill.build(*names, **options)}
+
+
+def opened(folder: Path, *records: Record, tables: Iterable[str], settings: str = "") -> Published:
+    """Some tables of a home that holds those records, built as of AS_OF, and opened for readers."""
+    mill = home(folder, *records, settings=settings)
+    built(mill, *tables, as_of=AS_OF)
+    return mill.newest()
 
 
 def readers_of(relation: str) -> set[str]:
