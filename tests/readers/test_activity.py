@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.homes import Record, event, opened
+from tests.homes import Record, event, home, opened
 from tidemill.errors import TidemillError, UsageError
 from tidemill.readers import activity as module
 from tidemill.readers.activity import Grouping, activity
@@ -278,3 +278,16 @@ def test_without_events_counts_are_0_and_the_rest_is_null(nothing: Published, gr
             "breakdowns": {"by_type": {}, "tools": {}, "agents": {}, "errors": {}},
             "time_series": [],
         }
+
+
+def test_pruned_days_are_in_neither_figures_nor_course(tmp_path: Path) -> None:
+    """Both are of the records that there still are: the published table alone keeps what was pruned."""
+    old = event("old", "2020-02-10T10:00:00Z", type="tool_use", tool_name="grep")
+    mill = home(tmp_path, old, *RECORDS)
+    mill.build("activity_daily")
+    mill.prune("1000d")
+    mill.build("activity_daily")
+    found = activity(mill.newest(), "daily")
+    assert [row["day"] for row in found["time_series"]] == ["2026-02-10", "2026-02-11"]
+    assert found["total_metrics"] == len(RECORDS) == sum(row["events"] for row in found["time_series"])
+    assert mill.table("activity_daily").collect().height == 3

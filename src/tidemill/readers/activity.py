@@ -102,7 +102,8 @@ def activity(
     """The events in [from_, to) that carry what `where` says: session_id, user_id, type, tool_name, agent_id ….
 
     The course is rows of activity_hourly to activity_monthly, or a row for each session, user, tool, agent or project,
-    those of most events first; users and projects have all events of their sessions.
+    those of most events first; users and projects have all events of their sessions. Of days that were pruned before
+    the snapshot was published nothing is counted.
 
     Raises:
         UsageError: there is no such grouping or filter, the span is none, or has too many periods.
@@ -110,7 +111,7 @@ def activity(
     if grouping not in get_args(Grouping):
         raise UsageError.unknown("grouping", grouping, get_args(Grouping))
     asked = Asked(from_=from_ or _BEGINNING, to=to or _END)
-    everything = from_ is None and to is None and not where
+    everything = from_ is None and to is None and not where and not published.manifest.pruned
     (found,) = published.over(catalog.readers()["activity_figures"], asked, where)
     if grouping in _NAMES:
         series = _groups(published, asked, where, grouping, limit)

@@ -93,7 +93,8 @@ def functions(published: Published, *, function: str | None = None) -> Functions
 
 
 def _fastest(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["fastest_seconds"], row["fastest_at"], row["function"] or "", row["category"] or ""
+    names = (part for name in ("function", "category") for part in (row[name] is None, row[name] or ""))
+    return row["fastest_seconds"], row["fastest_at"], *names
 
 
 def _call(row: dict[str, Any], which: Literal["slowest", "fastest"]) -> Call:
