@@ -37,6 +37,7 @@ class Problem(BaseModel):
 
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     401: {"model": Problem, "description": "A valid token is needed"},
+    408: {"model": Problem, "description": "The rest of the request did not come"},
     413: {"model": Problem, "description": "The request is too large"},
     422: {"model": Problem, "description": "A parameter cannot be used"},
     429: {"model": Problem, "description": "Too many requests are being answered"},
@@ -91,6 +92,7 @@ def application(snapshots: Snapshots, settings: Serve, measures: Measures, *, to
     app.add_middleware(
         Door,
         token=token,
+        seconds=settings.timeout_seconds,
         max_request_bytes=settings.max_request_bytes,
         max_requests=settings.max_requests,
         measures=measures,
