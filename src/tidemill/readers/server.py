@@ -47,16 +47,23 @@ def token_of(file: Path | None) -> str:
     """The token that a file holds, or else the environment; empty if there is none.
 
     Raises:
-        UsageError: the file cannot be read, or holds none.
+        UsageError: the file cannot be read, or holds none, or one that cannot be sent.
     """
     if file is None:
-        return os.environ.get(TOKEN_VARIABLE, "").strip()
+        return _sendable(os.environ.get(TOKEN_VARIABLE, "").strip(), f"the variable {TOKEN_VARIABLE}")
     try:
         token = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the token file {file} cannot be read: {error}") from error
     if not token:
         raise UsageError(f"the token file {file} is empty; write the token into it")
+    return _sendable(token, f"the token file {file}")
+
+
+def _sendable(token: str, where: str) -> str:
+    """A token that a header can carry."""
+    if not (token.isascii() and token.isprintable()):
+        raise UsageError(f"{where} has what no header can carry; use one line of letters and digits")
     return token
 
 
