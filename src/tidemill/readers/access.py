@@ -7,7 +7,7 @@ import hmac
 import json
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlencode
@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlencode
 from starlette.exceptions import HTTPException
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
+    from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 
     from tidemill.readers.measures import Measures
 
@@ -44,6 +44,7 @@ def is_token(given: str, token: str) -> bool:
 class Door:
     """Every request and every WebSocket passes it; `token` is empty where none is needed.
 
+    A browser lets any page open a WebSocket: one of another site must be among the `origins`.
     A client that neither sends nor takes anything for so many `seconds` makes room for another.
     """
 
@@ -53,7 +54,8 @@ class Door:
     max_request_bytes: int
     max_requests: int
     measures: Measures
-    inside: int = 0
+    origins: Sequence[str] = ()
+    inside: int = field(default=0, init=False)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Let it in, or say why not."""
@@ -65,11 +67,11 @@ class Door:
             await self.app(scope, receive, send)
 
     async def _websocket(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        if self._known(scope):
+        if self._known(scope) and self._may_ask(_header(scope, b"origin"), _header(scope, b"host")):
             await self.app(scope, receive, send)
             return
         await receive()  # that it wants to connect
-        await send({"type": "websocket.close", "code": 1008, "reason": "a valid token is needed"})
+        await send({"type": "websocket.close", "code": 1008})
         _say({"protocol": "websocket", "path": scope["path"], "status": 403})
 
     async def _http(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -121,9 +123,14 @@ class Door:
         if not self.token:
             return True
         scheme, _, given = _header(scope, b"authorization").partition(" ")
-        if scheme.lower() != "bearer" and scope["type"] == "websocket":
-            given = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get(TOKEN, "")
+        if scheme.lower() != "bearer":
+            given = ""
+            if scope["type"] == "websocket":
+                given = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get(TOKEN, "")
         return is_token(given.strip(), self.token)
+
+    def _may_ask(self, origin: str, host: str) -> bool:
+        return not origin or origin.partition("://")[2] == host or bool({origin, "*"} & set(self.origins))
 
 
 async def refuse(send: Send, status: int, detail: str, challenge: bytes = b"") -> None:

@@ -17,7 +17,7 @@ from tidemill.errors import NotFoundError, TidemillError, UsageError
 from tidemill.readers import assistants, rest_analytics, rest_tables
 from tidemill.readers.access import Door
 from tidemill.readers.live import TYPE, Live
-from tidemill.readers.serving import Serving, serving_of, text
+from tidemill.readers.serving import SNAPSHOT, Serving, serving_of, text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -85,10 +85,6 @@ def application(snapshots: Snapshots, settings: Serve, measures: Measures, *, to
         app.add_exception_handler(kind, _handler(status))
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"]
-        )
     app.add_middleware(
         Door,
         token=token,
@@ -96,7 +92,16 @@ def application(snapshots: Snapshots, settings: Serve, measures: Measures, *, to
         max_request_bytes=settings.max_request_bytes,
         max_requests=settings.max_requests,
         measures=measures,
+        origins=settings.cors_origins,
     )
+    if settings.cors_origins:  # before the door: a browser asks without its token whether it may ask with it
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["ETag", SNAPSHOT, rest_tables.NEXT_CURSOR, rest_tables.TOTAL_ROWS],
+        )
     return app
 
 
