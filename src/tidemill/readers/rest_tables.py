@@ -100,7 +100,7 @@ async def table(
         columns=_names(columns),
         filters=tuple(Filter.of(key, value) for key, value in request.query_params.multi_items() if key not in OWN),
         order=_names(order),
-        limit=limit or (PAGE_ROWS if form == "json" else None),
+        limit=limit or (min(PAGE_ROWS, serving.settings.max_rows) if form == "json" else None),
     )
     if page.limit and page.limit > serving.settings.max_rows:
         raise UsageError(f"limit is at most {serving.settings.max_rows:,}; ask for less, and go on by the cursor")
