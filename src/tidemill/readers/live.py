@@ -28,6 +28,7 @@ class Client:
 
     def __init__(self, websocket: WebSocket) -> None:
         self.websocket = websocket
+        self.listening = asyncio.create_task(self._listen())
         self.sending: asyncio.Task[None] | None = None
 
     @property
@@ -38,6 +39,12 @@ class Client:
     def send(self, message: str) -> None:
         """Begin to send a message."""
         self.sending = asyncio.create_task(self._send(message))
+
+    async def _listen(self) -> None:
+        """Hear nothing but that it goes."""
+        with suppress(WebSocketDisconnect, RuntimeError):
+            while True:
+                await self.websocket.receive()
 
     async def _send(self, message: str) -> None:
         with suppress(WebSocketDisconnect, RuntimeError):  # it is gone: its own loop sees that
@@ -90,11 +97,9 @@ class Live:
         try:
             with suppress(TidemillError, TimeoutError):  # it is sent when there is something
                 client.send((await self._newest())[1])
-            while True:
-                await websocket.receive()
-        except (WebSocketDisconnect, RuntimeError):
-            pass
+            await asyncio.wait((client.listening,))
         finally:
+            client.listening.cancel()
             self._leave(client)
 
     async def _run(self) -> None:
@@ -126,6 +131,7 @@ class Live:
         with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
             async with asyncio.timeout(1):
                 await client.websocket.close(code)
+        client.listening.cancel()  # so it is let go, though it may not have taken that
         if client.sending:
             client.sending.cancel()
 

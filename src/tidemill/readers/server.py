@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -90,8 +91,6 @@ def run(home: Home, settings: Serve, *, token: str, ready: Callable[[Addresses],
     snapshots = Snapshots(home, seconds=settings.timeout_seconds)
     measures = Measures()
     service = Service(snapshots, measures, token=token, max_request_bytes=settings.max_request_bytes)
-    sock = _listen(settings.host, settings.port)
-    grpc_port = service.listen(settings.host, settings.grpc_port)
     server = uvicorn.Server(
         uvicorn.Config(
             application(snapshots, settings, measures, token=token),
@@ -104,31 +103,35 @@ def run(home: Home, settings: Serve, *, token: str, ready: Callable[[Addresses],
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
     )
-    for one in (signal.SIGINT, signal.SIGTERM):  # what ends the server is no failure of the command
-        signal.signal(one, lambda *_: None)
-    service.start()
-    try:
-        host, port = sock.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        ready(Addresses(f"http://{shown}:{port}", f"{shown}:{grpc_port}"))
-        server.run(sockets=[sock])
-    finally:
-        service.stop(GRACE_SECONDS)
+    with closing(_listen(settings.host, settings.port)) as sock:
+        grpc_port = service.listen(settings.host, settings.grpc_port)
+        for one in (signal.SIGINT, signal.SIGTERM):  # what ends the server is no failure of the command
+            signal.signal(one, lambda *_: None)
+        service.start()
+        try:
+            host, port = sock.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            ready(Addresses(f"http://{shown}:{port}", f"{shown}:{grpc_port}"))
+            server.run(sockets=[sock])
+        finally:
+            service.stop(GRACE_SECONDS)
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        sock = socket.socket(family, kind, protocol)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-        sock.listen(WAITING)
-    except OSError as error:
-        raise UsageError(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another --host or --port"
-        ) from error
+    with ExitStack() as unless_done:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            sock = unless_done.enter_context(closing(socket.socket(family, kind, protocol)))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address)
+            sock.listen(WAITING)
+        except OSError as error:
+            raise UsageError(
+                f"cannot listen on {host}:{port}: {error.strerror}; choose another --host or --port"
+            ) from error
+        unless_done.pop_all()
     return sock
 
 
