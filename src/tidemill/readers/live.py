@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 TYPE: Final = "ADVANCED_ANALYTICS_STATS"
 LOOK_SECONDS: Final = 0.1
 """How often it is looked whether there is a new snapshot."""
+PATIENCE_SECONDS: Final = 1.0
+"""How long a message may wait for a client that takes it, at least; publishes may come faster."""
 TRY_AGAIN: Final = 1013
 POLICY: Final = 1008
 GOING_AWAY: Final = 1001
@@ -30,15 +32,24 @@ class Client:
         self.websocket = websocket
         self.listening = asyncio.create_task(self._listen())
         self.sending: asyncio.Task[None] | None = None
+        self.waiting: str | None = None
+        self.since = 0.0
 
     @property
-    def is_busy(self) -> bool:
-        """Whether it has not yet taken the message before."""
+    def is_slow(self) -> bool:
+        """Whether it has long not taken a message."""
+        return self._is_busy and asyncio.get_running_loop().time() - self.since > PATIENCE_SECONDS
+
+    @property
+    def _is_busy(self) -> bool:
         return self.sending is not None and not self.sending.done()
 
     def send(self, message: str) -> None:
-        """Begin to send a message."""
-        self.sending = asyncio.create_task(self._send(message))
+        """Send a message as soon as it has taken the one before."""
+        self.waiting = message
+        if not self._is_busy:
+            self.since = asyncio.get_running_loop().time()
+            self.sending = asyncio.create_task(self._send())
 
     async def _listen(self) -> None:
         """Hear nothing but that it goes."""
@@ -46,9 +57,12 @@ class Client:
             while True:
                 await self.websocket.receive()
 
-    async def _send(self, message: str) -> None:
+    async def _send(self) -> None:
         with suppress(WebSocketDisconnect, RuntimeError):  # it is gone: its own loop sees that
-            await self.websocket.send_text(message)
+            while self.waiting is not None:
+                message, self.waiting = self.waiting, None
+                self.since = asyncio.get_running_loop().time()
+                await self.websocket.send_text(message)
 
 
 class Live:
@@ -115,9 +129,9 @@ class Live:
                 await self._send(message)
 
     async def _send(self, message: str) -> None:
-        """Send to all; who has not yet taken what was sent before is dropped."""
+        """Send to all; who has long not taken what was sent before is dropped."""
         for number, client in enumerate(list(self._clients)):
-            if client.is_busy:
+            if client.is_slow:
                 self._measures.dropped.inc()
                 asyncio.create_task(self._drop(client, POLICY))  # noqa: RUF006 - it ends by itself
                 self._leave(client)
