@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from starlette.exceptions import HTTPException
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -28,8 +31,8 @@ TOKEN: Final = "token"  # noqa: S105 - the name of a parameter
 log: Final = logging.getLogger("tidemill.access")
 
 
-class TooLargeError(Exception):
-    """A request's body is larger than is allowed."""
+class NotTakenError(Exception):
+    """A client does not take its answer in time: it is left alone with what it has."""
 
 
 def is_token(given: str, token: str) -> bool:
@@ -43,16 +46,18 @@ class Door:
 
     It answers to the names of `hosts`, or to all if there are none: no page of another site may make its own name lead
     here. A WebSocket that a browser opens must be of a page of the same host, or of one of `origins`.
+    A client that neither sends nor takes anything for so many `seconds` makes room for another.
     """
 
     app: App
     token: str
     hosts: frozenset[str]
     origins: frozenset[str]
+    seconds: float
     max_request_bytes: int
     max_requests: int
     measures: Measures
-    inside: int = 0
+    inside: int = field(default=0, init=False)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Let it in, or say why not."""
@@ -73,41 +78,48 @@ class Door:
             await send({"type": "websocket.close", "code": 1008})
 
     async def _http(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        seen = _Seen(scope, send, self.measures)
-        if scope["path"] not in OPEN and not self._known(scope):
-            await refuse(seen.send, 401, "a valid token is needed: Authorization: Bearer TOKEN", b"Bearer")
-        elif not self._is_ours(scope):
-            await refuse(seen.send, 403, "this server does not answer to that name; give it a token, then it does")
-        elif self.inside >= self.max_requests:
-            await refuse(seen.send, 429, f"{self.max_requests} requests are being answered; ask again in a second")
-        else:
-            try:
+        seen = _Seen(scope, send, self.measures, self.seconds)
+        try:
+            if scope["path"] in OPEN:
+                await self.app(scope, receive, seen.send)
+            elif not self._known(scope):
+                await refuse(seen.send, 401, "a valid token is needed: Authorization: Bearer TOKEN", b"Bearer")
+            elif not self._is_ours(scope):
+                await refuse(seen.send, 403, "this server does not answer to that name; give it a token, then it does")
+            elif self.inside >= self.max_requests:
+                await refuse(seen.send, 429, f"{self.max_requests} requests are being answered; ask again in a second")
+            else:
                 await self._inside(scope, self._counted(scope, receive), seen)
-            finally:
-                seen.tell()
-            return
-        seen.tell()
+        except NotTakenError:
+            pass
+        finally:
+            seen.tell()
 
     async def _inside(self, scope: MutableMapping[str, Any], receive: Receive, seen: _Seen) -> None:
         self.inside += 1
         try:
             await self.app(scope, receive, seen.send)
-        except TooLargeError:
-            await refuse(seen.send, 413, f"the request is larger than {self.max_request_bytes:,} bytes")
         finally:
             self.inside -= 1
 
     def _counted(self, scope: MutableMapping[str, Any], receive: Receive) -> Receive:
-        """A request's body as it comes, as long as it is not too large."""
+        """A request's body as it comes, as long as it does come, and is not too large."""
+        too_large = HTTPException(413, f"the request is larger than {self.max_request_bytes:,} bytes")
         claimed = int(_header(scope, b"content-length") or 0)
-        got = 0
+        got, more = 0, True
 
         async def counted() -> Message:
-            nonlocal got
-            message = await receive() if claimed <= self.max_request_bytes else {"body": b"", "type": "http.request"}
-            got += len(message.get("body", b""))
-            if max(got, claimed) > self.max_request_bytes:
-                raise TooLargeError
+            nonlocal got, more
+            if claimed > self.max_request_bytes:
+                raise too_large
+            try:
+                async with asyncio.timeout(self.seconds if more else None):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, "the rest of the request did not come") from None
+            got, more = got + len(message.get("body", b"")), message.get("more_body", False)
+            if got > self.max_request_bytes:
+                raise too_large
             return message
 
         return counted
@@ -116,8 +128,10 @@ class Door:
         if not self.token:
             return True
         scheme, _, given = _header(scope, b"authorization").partition(" ")
-        if scheme.lower() != "bearer" and scope["type"] == "websocket":
-            given = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get(TOKEN, "")
+        if scheme.lower() != "bearer":
+            given = ""
+            if scope["type"] == "websocket":
+                given = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get(TOKEN, "")
         return is_token(given.strip(), self.token)
 
     def _is_ours(self, scope: MutableMapping[str, Any]) -> bool:
@@ -126,7 +140,7 @@ class Door:
     def _is_of_our_page(self, scope: MutableMapping[str, Any]) -> bool:
         origin = _header(scope, b"origin")
         own = origin.partition("://")[2] == _header(scope, b"host")
-        return not origin or own or origin in self.origins
+        return not origin or own or bool({origin, "*"} & self.origins)
 
 
 async def refuse(send: Send, status: int, detail: str, challenge: bytes = b"") -> None:
@@ -141,19 +155,27 @@ async def refuse(send: Send, status: int, detail: str, challenge: bytes = b"") -
 class _Seen:
     """What is told of a request once it is answered."""
 
-    def __init__(self, scope: MutableMapping[str, Any], send: Send, measures: Measures) -> None:
-        self._scope, self._send, self._measures = scope, send, measures
+    def __init__(self, scope: MutableMapping[str, Any], send: Send, measures: Measures, seconds: float) -> None:
+        self._scope, self._send, self._measures, self._seconds = scope, send, measures, seconds
         self._began = time.perf_counter()
         self._status, self._bytes, self._snapshot = 0, 0, ""
 
     async def send(self, message: Message) -> None:
-        """Pass on a part of the answer."""
+        """Pass on a part of the answer.
+
+        Raises:
+            NotTakenError: the parts before are not taken in time.
+        """
         if message["type"] == "http.response.start":
             self._status = message["status"]
             names = dict(message.get("headers", ()))
             self._snapshot = names.get(b"tidemill-snapshot", b"").decode()
         self._bytes += len(message.get("body", b""))
-        await self._send(message)
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._send(message)
+        except TimeoutError:
+            raise NotTakenError from None
 
     def tell(self) -> None:
         """Count it, and write a line of the access log."""

@@ -5,13 +5,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
-    from concurrent.futures import Executor
+    from concurrent.futures import Executor, Future
 
 T = TypeVar("T")
+
+
+@dataclass(eq=False)
+class Making(Generic[T]):
+    """An answer that is being made, or is to be, and how many wait for it."""
+
+    work: Future[T]
+    done: asyncio.Future[T]
+    waiting: int = 0
 
 
 class Answers(Generic[T]):
@@ -27,24 +37,26 @@ class Answers(Generic[T]):
         self._size = size
         self._bytes = 0
         self._kept: OrderedDict[Hashable, tuple[float, T]] = OrderedDict()
-        self._making: dict[Hashable, asyncio.Future[T]] = {}
+        self._making: dict[Hashable, Making[T]] = {}
 
     async def get(self, question: Hashable, make: Callable[[], T]) -> T:
         """The answer that is kept, or that somebody is waiting for already, or a new one, made in a thread.
 
         Raises:
-            TimeoutError: it takes too long; whoever asks next waits for it again.
+            TimeoutError: it takes too long; whoever asks next waits for it again, unless it had not even begun.
         """
         kept = self._kept.get(question)
         if kept and kept[0] > time.monotonic():
             return kept[1]
-        making = self._making.get(question)
-        if making is None:
-            making = asyncio.ensure_future(asyncio.wrap_future(self.threads.submit(make)))
-            self._making[question] = making
-            making.add_done_callback(lambda done: self._made(question, done))
-        async with asyncio.timeout(self._timeout):
-            return await asyncio.shield(making)
+        making = self._making.get(question) or self._begun(question, make)
+        making.waiting += 1
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await asyncio.shield(making.done)
+        finally:
+            making.waiting -= 1
+            if not making.waiting and making.work.cancel():
+                self._end(question, making)
 
     async def run(self, make: Callable[[], T]) -> T:
         """An answer that is neither shared nor kept.
@@ -55,8 +67,19 @@ class Answers(Generic[T]):
         async with asyncio.timeout(self._timeout):
             return await asyncio.wrap_future(self.threads.submit(make))
 
-    def _made(self, question: Hashable, done: asyncio.Future[T]) -> None:
-        self._making.pop(question, None)
+    def _begun(self, question: Hashable, make: Callable[[], T]) -> Making[T]:
+        work = self.threads.submit(make)
+        making = Making(work, asyncio.wrap_future(work))
+        self._making[question] = making
+        making.done.add_done_callback(lambda done: self._made(question, making, done))
+        return making
+
+    def _end(self, question: Hashable, making: Making[T]) -> None:
+        if self._making.get(question) is making:
+            del self._making[question]
+
+    def _made(self, question: Hashable, making: Making[T], done: asyncio.Future[T]) -> None:
+        self._end(question, making)
         if done.cancelled() or done.exception():
             return
         now = time.monotonic()

@@ -20,6 +20,8 @@ log: Final = logging.getLogger("uvicorn.error")
 TYPE: Final = "ADVANCED_ANALYTICS_STATS"
 LOOK_SECONDS: Final = 0.1
 """How often it is looked whether there is a new snapshot."""
+PATIENCE_SECONDS: Final = 1.0
+"""How long a message may wait for a client that takes it, at least; publishes may come faster."""
 TRY_AGAIN: Final = 1013
 POLICY: Final = 1008
 GOING_AWAY: Final = 1001
@@ -30,20 +32,39 @@ class Client:
 
     def __init__(self, websocket: WebSocket) -> None:
         self.websocket = websocket
+        self.listening = asyncio.create_task(self._listen())
         self.sending: asyncio.Task[None] | None = None
+        self.waiting: str | None = None
+        self.since = 0.0
 
     @property
-    def is_busy(self) -> bool:
-        """Whether it has not yet taken the message before."""
+    def is_slow(self) -> bool:
+        """Whether it has long not taken a message."""
+        return self._is_busy and asyncio.get_running_loop().time() - self.since > PATIENCE_SECONDS
+
+    @property
+    def _is_busy(self) -> bool:
         return self.sending is not None and not self.sending.done()
 
     def send(self, message: str) -> None:
-        """Begin to send a message."""
-        self.sending = asyncio.create_task(self._send(message))
+        """Send a message as soon as it has taken the one before."""
+        self.waiting = message
+        if not self._is_busy:
+            self.since = asyncio.get_running_loop().time()
+            self.sending = asyncio.create_task(self._send())
 
-    async def _send(self, message: str) -> None:
+    async def _listen(self) -> None:
+        """Hear nothing but that it goes."""
+        with suppress(WebSocketDisconnect, RuntimeError):
+            while True:
+                await self.websocket.receive()
+
+    async def _send(self) -> None:
         with suppress(WebSocketDisconnect, RuntimeError):  # it is gone: its own loop sees that
-            await self.websocket.send_text(message)
+            while self.waiting is not None:
+                message, self.waiting = self.waiting, None
+                self.since = asyncio.get_running_loop().time()
+                await self.websocket.send_text(message)
 
 
 class Live:
@@ -92,11 +113,9 @@ class Live:
         try:
             with suppress(TidemillError, TimeoutError):  # it is sent when there is something
                 client.send(await self._newest())
-            while True:
-                await websocket.receive()
-        except (WebSocketDisconnect, RuntimeError):
-            pass
+            await asyncio.wait((client.listening,))
         finally:
+            client.listening.cancel()
             self._leave(client)
 
     async def _run(self) -> None:
@@ -116,9 +135,9 @@ class Live:
                 log.exception("nothing is sent to WebSocket clients")
 
     async def _send(self, message: str) -> None:
-        """Send to all; who has not yet taken what was sent before is dropped."""
+        """Send to all; who has long not taken what was sent before is dropped."""
         for number, client in enumerate(list(self._clients)):
-            if client.is_busy:
+            if client.is_slow:
                 self._measures.dropped.inc()
                 asyncio.create_task(self._drop(client, POLICY))  # noqa: RUF006 - it ends by itself
                 self._leave(client)
@@ -132,6 +151,7 @@ class Live:
         with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
             async with asyncio.timeout(1):
                 await client.websocket.close(code)
+        client.listening.cancel()  # so it is let go, though it may not have taken that
         if client.sending:
             client.sending.cancel()
 

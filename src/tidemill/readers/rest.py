@@ -17,7 +17,7 @@ from tidemill.errors import NotFoundError, TidemillError, TooLongError, UsageErr
 from tidemill.readers import assistants, rest_analytics, rest_tables
 from tidemill.readers.access import Door
 from tidemill.readers.live import TYPE, Live
-from tidemill.readers.serving import Serving, serving_of, text
+from tidemill.readers.serving import SNAPSHOT, Serving, serving_of, text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,6 +37,7 @@ class Problem(BaseModel):
 
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     401: {"model": Problem, "description": "A valid token is needed"},
+    408: {"model": Problem, "description": "The rest of the request did not come"},
     413: {"model": Problem, "description": "The request is too large"},
     422: {"model": Problem, "description": "A parameter cannot be used"},
     429: {"model": Problem, "description": "Too many requests are being answered"},
@@ -98,13 +99,18 @@ def application(
         token=token,
         hosts=hosts,
         origins=frozenset(settings.cors_origins),
+        seconds=settings.timeout_seconds,
         max_request_bytes=settings.max_request_bytes,
         max_requests=settings.max_requests,
         measures=measures,
     )
     if settings.cors_origins:  # outermost: a browser asks beforehand, and gives no token yet
         app.add_middleware(
-            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"]
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["ETag", SNAPSHOT, rest_tables.NEXT_CURSOR, rest_tables.TOTAL_ROWS],
         )
     return app
 

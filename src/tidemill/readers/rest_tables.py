@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
@@ -101,7 +100,7 @@ async def table(
         columns=_names(columns),
         filters=tuple(Filter.of(key, value) for key, value in request.query_params.multi_items() if key not in OWN),
         order=_names(order),
-        limit=limit or (PAGE_ROWS if form == "json" else None),
+        limit=limit or (min(PAGE_ROWS, serving.settings.max_rows) if form == "json" else None),
     )
     if page.limit and page.limit > serving.settings.max_rows:
         raise UsageError(f"limit is at most {serving.settings.max_rows:,}; ask for less, and go on by the cursor")
@@ -132,7 +131,7 @@ async def _page(
     if following := tables.next_cursor(published.id, name, page, total):
         said |= {NEXT_CURSOR: following}
     if form == "arrow":
-        return await Streamed.begin(_batches(published, name, page), said, serving.settings.timeout_seconds)
+        return await Streamed.begin(_batches(published, name, page), said)
     file = await serving.files.get(question, lambda: _file(published, name, page, form))
     return Kept(file, form, said)
 
@@ -222,25 +221,24 @@ class Kept(FileResponse):
 
 
 class Streamed(Response):
-    """A result as it comes; a client that does not take it in time is left alone with what it has."""
+    """A result as it comes."""
 
-    def __init__(self, parts: Iterator[Any], first: Any, said: dict[str, str], seconds: float) -> None:  # noqa: ANN401
+    def __init__(self, parts: Iterator[Any], first: Any, said: dict[str, str]) -> None:  # noqa: ANN401
         super().__init__(media_type=bodies.MEDIA["arrow"], headers=said)
         del self.headers["content-length"]
-        self._parts, self._first, self._seconds = parts, first, seconds
+        self._parts, self._first = parts, first
 
     @classmethod
-    async def begin(cls, parts: Iterator[Any], said: dict[str, str], seconds: float) -> Streamed:
+    async def begin(cls, parts: Iterator[Any], said: dict[str, str]) -> Streamed:
         """A result whose first part is there: what is wrong with the question is known by then."""
-        return cls(parts, await run_in_threadpool(next, parts), said, seconds)
+        return cls(parts, await run_in_threadpool(next, parts), said)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
         """Send it, part by part."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         part = self._first
         while part is not None:
-            async with asyncio.timeout(self._seconds):
-                await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": part, "more_body": True})
             part = await run_in_threadpool(next, self._parts, None)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -47,16 +48,23 @@ def token_of(file: Path | None) -> str:
     """The token that a file holds, or else the environment; empty if there is none.
 
     Raises:
-        UsageError: the file cannot be read, or holds none.
+        UsageError: the file cannot be read, or holds none, or one that cannot be sent.
     """
     if file is None:
-        return os.environ.get(TOKEN_VARIABLE, "").strip()
+        return _sendable(os.environ.get(TOKEN_VARIABLE, "").strip(), f"the variable {TOKEN_VARIABLE}")
     try:
         token = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the token file {file} cannot be read: {error}") from error
     if not token:
         raise UsageError(f"the token file {file} is empty; write the token into it")
+    return _sendable(token, f"the token file {file}")
+
+
+def _sendable(token: str, where: str) -> str:
+    """A token that a header can carry."""
+    if not (token.isascii() and token.isprintable()):
+        raise UsageError(f"{where} has what no header can carry; use one line of letters and digits")
     return token
 
 
@@ -83,8 +91,6 @@ def run(home: Home, settings: Serve, *, token: str, insecure: bool, ready: Calla
     snapshots = Snapshots(home, seconds=settings.timeout_seconds)
     measures = Measures()
     service = Service(snapshots, measures, token=token, max_request_bytes=settings.max_request_bytes)
-    sock = _listen(settings.host, settings.port)
-    grpc_port = service.listen(settings.host, settings.grpc_port)
     server = uvicorn.Server(
         uvicorn.Config(
             application(snapshots, settings, measures, token=token, hosts=_hosts(settings, token, insecure=insecure)),
@@ -97,16 +103,18 @@ def run(home: Home, settings: Serve, *, token: str, insecure: bool, ready: Calla
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
     )
-    for one in (signal.SIGINT, signal.SIGTERM):  # what ends the server is no failure of the command
-        signal.signal(one, lambda *_: None)
-    service.start()
-    try:
-        host, port = sock.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        ready(Addresses(f"http://{shown}:{port}", f"{shown}:{grpc_port}"))
-        server.run(sockets=[sock])
-    finally:
-        service.stop(GRACE_SECONDS)
+    with closing(_listen(settings.host, settings.port)) as sock:
+        grpc_port = service.listen(settings.host, settings.grpc_port)
+        for one in (signal.SIGINT, signal.SIGTERM):  # what ends the server is no failure of the command
+            signal.signal(one, lambda *_: None)
+        service.start()
+        try:
+            host, port = sock.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            ready(Addresses(f"http://{shown}:{port}", f"{shown}:{grpc_port}"))
+            server.run(sockets=[sock])
+        finally:
+            service.stop(GRACE_SECONDS)
 
 
 def _hosts(settings: Serve, token: str, *, insecure: bool) -> frozenset[str]:
@@ -115,18 +123,20 @@ def _hosts(settings: Serve, token: str, *, insecure: bool) -> frozenset[str]:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        sock = socket.socket(family, kind, protocol)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-        sock.listen(WAITING)
-    except OSError as error:
-        raise UsageError(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another --host or --port"
-        ) from error
+    with ExitStack() as unless_done:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            sock = unless_done.enter_context(closing(socket.socket(family, kind, protocol)))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address)
+            sock.listen(WAITING)
+        except OSError as error:
+            raise UsageError(
+                f"cannot listen on {host}:{port}: {error.strerror}; choose another --host or --port"
+            ) from error
+        unless_done.pop_all()
     return sock
 
 
