@@ -63,9 +63,11 @@ CHEAP: Final = "llm_ttft"
 class Load:
     """How much is asked.
 
-    Requests a second of whole tables and of everything at once, and for how long; how many cold ones; clients.
+    Which whole tables; requests a second of them, and of everything at once, and for how long; how many cold
+    ones; how many clients.
     """
 
+    paths: Sequence[str] = TABLES
     rate: float = 500
     advanced_rate: float = 50
     seconds: float = 20
@@ -108,7 +110,7 @@ def run(plan: Plan, load: Load | None = None) -> list[str]:
     measure(tidemill(home, "build", "--as-of", "latest"))
     everywhere, one, other = cores()
     with serving(home, plan.folder / "tables.log", one) as server, on(other):
-        tables = [_asked(server, path, load.rate, load.seconds, target) for path in (NOTHING, *TABLES)]
+        tables = [_asked(server, path, load.rate, load.seconds, target) for path in (NOTHING, *load.paths)]
         cached = _asked(server, ADVANCED, load.advanced_rate, load.seconds, target)
         peaks = {"answers": server.peak_mb}
     with serving(home, plan.folder / "cold.log", one, {"TIDEMILL_SERVE__CACHE_TTL": "0"}) as server, on(other):
