@@ -21,6 +21,7 @@ from benchmarks import (
     one_more_hour,
     percentiles,
     report,
+    serve,
     small_files,
     wide,
 )
@@ -38,6 +39,7 @@ SCALED: Final[Mapping[str, Work]] = {
     "bad_lines": bad_lines.run,
     "wide": wide.run,
     "on_schedule": on_schedule.run,
+    "serve": serve.run,
 }
 """Works that are measured at each scale."""
 HISTORIES: Final = {"one_more_hour", "late", "percentiles"}
@@ -54,6 +56,7 @@ WORKS: Final[Mapping[str, Work]] = {
     "bad_lines": SCALED["bad_lines"],
     "wide": SCALED["wide"],
     "on_schedule": SCALED["on_schedule"],
+    "serve": SCALED["serve"],
 }
 
 

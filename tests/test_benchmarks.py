@@ -19,6 +19,7 @@ from benchmarks import (
     report,
     rollups,
     selects,
+    serve,
     small_files,
 )
 from benchmarks.measure import Contender, ContenderError, Measured, Timed
@@ -220,6 +221,16 @@ def test_peers_get_every_macro_that_the_rollups_call() -> None:
         for name in selects.ROLLUPS:
             assert connection.execute(catalog.table(name).select).fetchall() == []
     assert "price_periods" not in selects.macros()
+
+
+def test_a_server_is_asked_streams_and_tells_everyone_of_a_publish(tmp_path: Path) -> None:
+    """The work of the server runs: no request fails, the stream is whole, and every client has what was published."""
+    load = serve.Load(serve.TABLES[:1], rate=50, advanced_rate=20, seconds=0.4, cold=3, clients=20)
+    text = "\n".join(serve.run(Plan(tmp_path, tmp_path, events=600, rounds=1), load))
+    assert "| /analytics/stats | 50 | 20 |" in text
+    assert "| /analytics/advanced | cold, in turn | 3 |" in text
+    assert text.count(", 0 errors (") == 3
+    assert "20 clients have what is new within 1 s" in text
 
 
 def test_works_and_scales_are_chosen(capsys: pytest.CaptureFixture[str]) -> None:

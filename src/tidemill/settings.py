@@ -117,7 +117,8 @@ class Query(BaseModel):
 class Serve(BaseModel):
     """What the server offers, and how much of it at once.
 
-    Answers are kept `cache_ttl` seconds; WebSocket clients are sent the newest every `push_seconds`.
+    An answer is kept until nobody asked for it for `cache_ttl` seconds; WebSocket clients are sent the newest every
+    `push_seconds`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -25,7 +25,10 @@ class Making(Generic[T]):
 
 
 class Answers(Generic[T]):
-    """What was asked lately, by its question; of more than `most_bytes` the oldest are forgotten first."""
+    """What was asked lately, by its question; of more than `most_bytes` what was not asked for longest goes first.
+
+    A question names a snapshot, which never changes: its answer is as good as ever for as long as somebody asks.
+    """
 
     def __init__(
         self, threads: Executor, *, ttl: float, timeout: float, most_bytes: int, size: Callable[[T], int]
@@ -46,7 +49,9 @@ class Answers(Generic[T]):
             TimeoutError: it takes too long; whoever asks next waits for it again, unless it had not even begun.
         """
         kept = self._kept.get(question)
-        if kept and kept[0] > time.monotonic():
+        if kept and kept[0] > (now := time.monotonic()):
+            self._kept[question] = (now + self._ttl, kept[1])
+            self._kept.move_to_end(question)
             return kept[1]
         making = self._making.get(question) or self._begun(question, make)
         making.waiting += 1

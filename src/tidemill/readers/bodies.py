@@ -24,8 +24,8 @@ MEDIA: Final = {
     "arrow": "application/vnd.apache.arrow.stream",
 }
 """The media type of each format."""
-BATCH_ROWS: Final = 122_880
-"""Rows of an Arrow batch: as many as a row group has."""
+BATCH_ROWS: Final = 16_384
+"""Rows of an Arrow batch: a few megabytes, of which several are under way."""
 _END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
@@ -50,8 +50,8 @@ def made(result: DuckDBPyRelation | pa.Table, form: str) -> Made:
     return Made(folder, path, path.stat().st_size)
 
 
-def batches(relation: DuckDBPyRelation) -> Iterator[Any]:
-    """A result as the parts of an Arrow stream, each as large as a batch.
+def batches(relation: DuckDBPyRelation, most: int | None = None) -> Iterator[Any]:
+    """A result, or its first so many rows, as the parts of an Arrow stream, each as large as a batch.
 
     Raises:
         TidemillError: the query failed, or took too long.
@@ -59,6 +59,9 @@ def batches(relation: DuckDBPyRelation) -> Iterator[Any]:
     with failures():
         reader = relation.to_arrow_reader(BATCH_ROWS)
         yield memoryview(reader.schema.serialize())
-        for batch in reader:
-            yield memoryview(batch.serialize())
+        left = most
+        while left != 0 and (batch := next(reader, None)) is not None:
+            part = batch if left is None else batch.slice(0, left)
+            left = None if left is None else left - part.num_rows
+            yield memoryview(part.serialize())
     yield _END_OF_STREAM

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
@@ -147,8 +148,10 @@ def _file(published: Published, name: str, page: Page, form: str) -> bodies.Made
 
 
 def _batches(published: Published, name: str, page: Page) -> Iterator[Any]:
-    with tables.chosen(published, name, page) as relation:
-        yield from bodies.batches(relation)
+    """The parts of a stream; it is cut here, for a long LIMIT makes the engine gather and sort all rows first."""
+    begins = not page.offset and not page.order
+    with tables.chosen(published, name, replace(page, limit=None) if begins else page) as relation:
+        yield from bodies.batches(relation, page.limit if begins else None)
 
 
 @router.post(
