@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from benchmarks.plan import Plan
     from benchmarks.servers import Server
 
-TITLE: Final = "G. The server"
+TITLE: Final = "The server"
 DAYS: Final = 10
 API: Final = "/api/v1"
 ADVANCED: Final = f"{API}/analytics/advanced"
