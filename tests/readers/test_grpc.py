@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_tools import protoc
 
-from tests.homes import event, feed, job
+from tests.homes import event, feed, home, job
 from tests.readers import servers
 from tidemill.readers import published, workflows
 
@@ -267,7 +267,7 @@ def test_those_who_keep_asking_what_there_is_keep_nobody_from_an_answer(server: 
 
 def test_before_a_publish_and_after_it(tmp_path: Path, messages: ModuleType) -> None:
     """UNAVAILABLE says what to run; a new snapshot is answered from at once, without a restart."""
-    mill = servers.home(tmp_path, job("j1", "2026-02-10T09:00:00Z", user_id="u1", workflow_id="w1"))
+    mill = home(tmp_path, job("j1", "2026-02-10T09:00:00Z", user_id="u1", workflow_id="w1"))
     with servers.serving(mill) as server, grpc.insecure_channel(server.grpc) as channel:
         client = Client(messages, channel)
         code, why = client.fault("GetUserAnalytics", user_id="u1")

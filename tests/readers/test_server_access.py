@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from tests.homes import tm
+from tests.homes import home, tm
 from tests.readers import servers
 from tidemill.readers import access
 from tidemill.readers import server as serve_
@@ -359,7 +359,7 @@ def test_a_token_of_the_environment_that_cannot_be_sent_is_refused(mill: Tidemil
 
 def test_a_token_is_no_setting(tmp_path: Path) -> None:
     """tidemill.toml is shared and kept: it takes none."""
-    mill = servers.home(tmp_path, settings=f"[serve]\ntoken = '{TOKEN}'\n")
+    mill = home(tmp_path, settings=f"[serve]\ntoken = '{TOKEN}'\n")
     fault = servers.refused(mill)
     assert '"token"' in fault
     assert TOKEN not in fault
