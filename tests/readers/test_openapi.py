@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from schemathesis import Case
-    from schemathesis.schemas import APIOperation, BaseSchema
+    from schemathesis.schemas import BaseSchema
 
     from tests.readers.servers import Server
 
@@ -54,13 +54,13 @@ def test_the_server_is_as_it_is_described(served: BaseSchema, server: Server, mo
     """Whatever is asked: a status that is named, of the type that is named, with the body that is described; no 500."""
     asked = []
     for found in served.get_all_operations():
-        operation = found.ok()
+        operation: Any = found.ok()  # type: ignore[union-attr]
         asked.append(operation.label)
         _ask(operation, mode, dict(server.client.headers))
     assert len(asked) > 15
 
 
-def _ask(operation: APIOperation[Any, Any, Any], mode: GenerationMode, headers: dict[str, str]) -> None:
+def _ask(operation: Any, mode: GenerationMode, headers: dict[str, str]) -> None:
     """Ask a route in so many ways, the same each time; which columns and cursors there are is no part of a schema."""
 
     @settings(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import pyarrow as pa
@@ -122,7 +122,7 @@ def test_it_comes_in_any_format(server: Server, form: str) -> None:
         for rows in (2, 0):
             answer = server.sql(f"SELECT range AS n FROM range({rows})", **way)
             assert answer.headers["content-type"].partition(";")[0] == bodies.MEDIA[form]
-            read = {
+            read: Any = {
                 "json": lambda data: pl.DataFrame(json.load(data), schema=["n"]),
                 "jsonl": lambda data: pl.DataFrame([json.loads(line) for line in data], schema=["n"]),
                 "csv": pl.read_csv,
