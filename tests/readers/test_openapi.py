@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.readers.servers import Server
 
 TOKEN: Final = "of-the-description"  # noqa: S105 - of this test
-EXAMPLES: Final = 12
+EXAMPLES: Final = 8
 
 
 @pytest.fixture(scope="module")

@@ -164,8 +164,12 @@ def test_equal_questions_at_once_are_answered_once(server: Server) -> None:
     """All are told when that one answer was made; after cache_ttl there is another."""
     path = "/api/v1/analytics/advanced"
     with ThreadPoolExecutor(6) as threads:
-        answers = list(threads.map(lambda _: server.get(path), range(6)))
-    assert {answer.status_code for answer in answers} == {200}
+
+        def ask() -> list[httpx.Response]:
+            answers = list(threads.map(lambda _: server.get(path), range(6)))
+            return answers if {answer.status_code for answer in answers} == {200} else []
+
+        answers = servers.until(ask)  # those of the test before may be inside yet
     (made,) = {answer.json()["generated_at"] for answer in answers}
     time.sleep(0.35)
     assert server.get(path).json()["generated_at"] > made
