@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.homes import event, feed, tm
+from tests.homes import event, feed, home, tm
 from tests.readers import servers
 from tidemill import catalog, own
 from tidemill.engines.pages import Filter, Page
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 TABLES: Final = "/api/v1/tables"
 ANALYTICS: Final = "/api/v1/analytics"
-SPAN: Final = {"from_": "2026-02-10", "to": "2026-02-24T12:00Z"}
 ROUTES: Final[dict[str, Callable[[Published], object]]] = {
     TABLES: tables.tables,
     f"{TABLES}/jobs_daily": lambda of: tables.rows(of, "jobs_daily", Page(limit=1_000)),
@@ -77,7 +76,9 @@ ROUTES: Final[dict[str, Callable[[Published], object]]] = {
     f"{ANALYTICS}/freshness": assistants.freshness,
     f"{ANALYTICS}/advanced/freshness": assistants.freshness,
     "/api/v1/activity/daily": lambda of: activity.activity(of, "daily"),
-    "/api/v1/activity/hourly?from=2026-02-10&to=2026-02-24T12:00Z": lambda of: activity.activity(of, "hourly", **SPAN),
+    "/api/v1/activity/hourly?from=2026-02-10&to=2026-02-24T12:00Z": lambda of: activity.activity(
+        of, "hourly", from_="2026-02-10", to="2026-02-24T12:00Z"
+    ),
     "/api/v1/activity/by_tool?from=2026-02-10&type=tool_use&limit=2": lambda of: activity.activity(
         of, "by_tool", from_="2026-02-10", where={"type": "tool_use"}, limit=2
     ),
@@ -374,7 +375,7 @@ def test_what_is_not_published_yet_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("records", [(), servers.RECORDS], ids=["empty", "unbuilt"])
 def test_before_a_publish_there_is_no_answer(tmp_path: Path, records: tuple[Any, ...]) -> None:
     """503 in one line that says what to run, though the server is well; after the publish there is one."""
-    mill = servers.home(tmp_path, *records)
+    mill = home(tmp_path, *records)
     with servers.serving(mill) as server:
         assert (server.get("/healthz").status_code, server.get("/healthz").json()) == (200, {"status": "ok"})
         for path in (

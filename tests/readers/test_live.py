@@ -14,9 +14,9 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, WebSocket
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
 
-from tests.homes import event, feed
+from tests.homes import event, feed, home
 from tests.readers import servers
 from tidemill.readers import assistants, published
 from tidemill.readers.live import Live
@@ -25,6 +25,8 @@ from tidemill.readers.measures import Measures
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
+
+    from websockets.sync.connection import Connection
 
     from tests.readers.servers import Server
     from tidemill import Tidemill
@@ -70,11 +72,11 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tidemill, S
         yield mill, started
 
 
-def _client(server: Server) -> ClientConnection:
+def _client(server: Server) -> Connection:
     return connect(server.ws, proxy=None, max_size=None, close_timeout=2, ping_interval=None)
 
 
-def _all(clients: list[ClientConnection]) -> list[dict[str, Any]]:
+def _all(clients: list[Connection]) -> list[dict[str, Any]]:
     """What each is sent until there is no more for a moment: the last of it."""
     found = [_figures(client) for client in clients]
     for number, client in enumerate(clients):
@@ -84,7 +86,7 @@ def _all(clients: list[ClientConnection]) -> list[dict[str, Any]]:
     return found
 
 
-def _figures(client: ClientConnection, seconds: float = 5) -> dict[str, Any]:
+def _figures(client: Connection, seconds: float = 5) -> dict[str, Any]:
     message = json.loads(client.recv(seconds))
     assert list(message) == ["type", "data"]
     assert message["type"] == "ADVANCED_ANALYTICS_STATS"
@@ -131,7 +133,7 @@ def test_a_publish_is_sent_within_a_second(calm: tuple[Tidemill, Server]) -> Non
 
 def test_a_client_that_comes_before_a_publish_waits_for_it(tmp_path: Path) -> None:
     """It is connected, and is sent the figures when there are some."""
-    mill = servers.home(tmp_path, *servers.RECORDS)
+    mill = home(tmp_path, *servers.RECORDS)
     with servers.serving(mill) as server, _client(server) as client:
         with pytest.raises(TimeoutError):
             client.recv(0.3)
@@ -169,7 +171,7 @@ def test_more_than_may_be_are_told_to_come_again(calm: tuple[Tidemill, Server]) 
             assert _figures(another)
 
 
-def _closed(client: ClientConnection) -> int | None:
+def _closed(client: Connection) -> int | None:
     """The code with which it is closed, after whatever it is sent before."""
     with suppress(ConnectionClosed):
         while True:

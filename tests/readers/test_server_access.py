@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from tests.homes import tm
+from tests.homes import home, tm
 from tests.readers import servers
 from tidemill.readers import access
 from tidemill.readers import server as serve_
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 TOKEN: Final = "s3cret-Token_of-27-letters!"  # noqa: S105 - of this test
 SITE: Final = "https://dash.example.org"
 TABLES: Final = "/api/v1/tables"
-WRONG: Final = {
+WRONG: Final[dict[str, Any]] = {
     "none": {},
     "another": {"authorization": "Bearer another"},
     "longer": {"authorization": f"Bearer {TOKEN}x"},
@@ -135,14 +135,15 @@ def test_a_websocket_without_it_is_not_opened(server: Server, query: str, wrong:
 def test_grpc_without_it_is_refused(server: Server, metadata: tuple[tuple[str, str], ...]) -> None:
     """UNAUTHENTICATED, for reflection too; health is told to all."""
     with grpc.insecure_channel(server.grpc) as channel:
-        call = channel.unary_unary("/analytics.AnalyticsService/GetUserAnalytics")
+        call: Any = channel.unary_unary("/analytics.AnalyticsService/GetUserAnalytics")
         with pytest.raises(grpc.RpcError) as found:
             call(b"\x0a\x02u1", metadata=metadata, timeout=5)
-        assert found.value.code() is grpc.StatusCode.UNAUTHENTICATED  # type: ignore[attr-defined]
+        assert found.value.code() is grpc.StatusCode.UNAUTHENTICATED
         with pytest.raises(grpc.RpcError) as listed:
             list(_services(channel, metadata))
-        assert listed.value.code() is grpc.StatusCode.UNAUTHENTICATED  # type: ignore[attr-defined]
-        health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+        assert listed.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        health = stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
         assert health.status == health_pb2.HealthCheckResponse.SERVING
 
 
@@ -156,7 +157,7 @@ def test_grpc_with_it_is_answered(server: Server) -> None:
 
 def _services(channel: grpc.Channel, metadata: Any) -> Iterator[Any]:
     asked = reflection_pb2.ServerReflectionRequest(list_services="")
-    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
     yield from stub.ServerReflectionInfo(iter([asked]), metadata=metadata, timeout=5)
 
 
@@ -213,7 +214,7 @@ def test_prometheus_counts_what_was_asked(server: Server) -> None:
             server.get(f"{TABLES}/activity_daily?limit={number + 1}")
             server.get(f"/nowhere/{number}")
         with grpc.insecure_channel(server.grpc) as channel:
-            call = channel.unary_unary("/analytics.AnalyticsService/GetUserAnalytics")
+            call: Any = channel.unary_unary("/analytics.AnalyticsService/GetUserAnalytics")
             with pytest.raises(grpc.RpcError):
                 call(b"\x0a\x02u1", metadata=(("authorization", f"Bearer {TOKEN}"),), timeout=5)
         after = server.figures()
@@ -359,7 +360,7 @@ def test_a_token_of_the_environment_that_cannot_be_sent_is_refused(mill: Tidemil
 
 def test_a_token_is_no_setting(tmp_path: Path) -> None:
     """tidemill.toml is shared and kept: it takes none."""
-    mill = servers.home(tmp_path, settings=f"[serve]\ntoken = '{TOKEN}'\n")
+    mill = home(tmp_path, settings=f"[serve]\ntoken = '{TOKEN}'\n")
     fault = servers.refused(mill)
     assert '"token"' in fault
     assert TOKEN not in fault

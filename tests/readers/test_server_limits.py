@@ -51,8 +51,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def still_answers(server: Server) -> Iterator[None]:
     """After each of these tests."""
     yield
-    assert servers.until(server.is_well)
+    assert servers.until(lambda: _is_alone(server))
+    assert server.is_well()
     assert "Traceback" not in server.log
+
+
+def _is_alone(server: Server) -> bool:
+    """Whether the question is the only one that is being answered."""
+    return "\ntidemill_http_requests_in_progress 1.0\n" in server.get("/metrics").text
 
 
 def _detail(answer: httpx.Response, status: int) -> str:

@@ -97,10 +97,12 @@ class Door:
 
     async def _inside(self, scope: MutableMapping[str, Any], receive: Receive, seen: _Seen) -> None:
         self.inside += 1
+        self.measures.inside.set(self.inside)
         try:
             await self.app(scope, receive, seen.send)
         finally:
             self.inside -= 1
+            self.measures.inside.set(self.inside)
 
     def _counted(self, scope: MutableMapping[str, Any], receive: Receive) -> Receive:
         """A request's body as it comes, as long as it does come, and is not too large."""

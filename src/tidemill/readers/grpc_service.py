@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
+from threading import Semaphore
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
 
 SERVICE: Final = "analytics.AnalyticsService"
 HEALTH: Final = "grpc.health.v1.Health"
-THREADS: Final = 4
+ANSWERING: Final = 4
+"""How many answers are made at the same time."""
 WAITING: Final = 100
-"""How many calls are taken at the same time; one more is refused as RESOURCE_EXHAUSTED."""
+"""How many calls are taken at the same time, each in a thread: reflection keeps one for as long as a client likes. One
+more is refused as RESOURCE_EXHAUSTED."""
 
 
 class Service:
@@ -41,8 +44,9 @@ class Service:
 
     def __init__(self, snapshots: Snapshots, measures: Measures, *, token: str, max_request_bytes: int) -> None:
         self._snapshots, self._measures = snapshots, measures
+        self._answering = Semaphore(ANSWERING)
         self._server = grpc.server(
-            ThreadPoolExecutor(THREADS, thread_name_prefix="grpc"),
+            ThreadPoolExecutor(WAITING, thread_name_prefix="grpc"),
             interceptors=[_Token(token)] if token else [],
             options=[("grpc.max_receive_message_length", max_request_bytes), ("grpc.so_reuseport", 0)],
             maximum_concurrent_rpcs=WAITING,
@@ -97,7 +101,8 @@ class Service:
 
         def method(asked: object, context: grpc.ServicerContext) -> object:
             try:
-                found = response(**answer(asked))
+                with self._answering:
+                    found = response(**answer(asked))
             except TidemillError as error:
                 code = _code(error)
                 self._measures.called(name, code.name)

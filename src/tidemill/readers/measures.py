@@ -24,6 +24,9 @@ class Measures:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self.inside = Gauge(
+            "tidemill_http_requests_in_progress", "Requests that are being answered.", registry=self._registry
+        )
         self._calls = Counter(
             "tidemill_grpc_calls", "gRPC calls answered.", ["method", "code"], registry=self._registry
         )

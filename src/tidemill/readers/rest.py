@@ -159,5 +159,6 @@ async def _invalid(_request: Request, error: Exception) -> JSONResponse:
 
 async def _http(_request: Request, error: Exception) -> JSONResponse:
     status, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, str(error))
+    status = 422 if status == 400 else status  # noqa: PLR2004 - a body that is no text is as useless as any other
     headers = error.headers if isinstance(error, HTTPException) else None
     return JSONResponse({"detail": detail}, status_code=status, headers=headers)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
@@ -61,7 +61,7 @@ router: Final = APIRouter(prefix="/api/v1", tags=["tables"])
 class Question(BaseModel):
     """One SELECT in DuckDB's SQL."""
 
-    query: str
+    query: Annotated[str, Field(min_length=1)]  # a length is of a text that can be encoded
 
 
 @router.get(
