@@ -8,10 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.readers import servers
+from tests.readers.servers import serving
 from tidemill import Tidemill
 
 ROOT = Path(__file__).parents[1]
@@ -62,9 +61,9 @@ def test_serve(folder: Path) -> None:
     """Every address that the README asks the server for answers, over what its commands made."""
     addresses = re.findall(r"^curl '(http://127\.0\.0\.1:8000)(\S+)'", README, re.MULTILINE)
     assert len(addresses) > 4
-    with servers.serving(folder / "data") as server:
+    with serving(Tidemill(folder / "data")) as server:
         for _, path in addresses:
-            assert httpx.get(f"{server.http}{path}").status_code == 200, path
+            assert server.get(path).status_code == 200, path
 
 
 def test_first_screen() -> None:

@@ -250,10 +250,10 @@ class Source:
     def __init__(self) -> None:
         self.name, self.asked = "first", 0
 
-    async def newest(self) -> tuple[str, str]:
-        """The snapshot's name, and its figures."""
+    async def newest(self) -> str:
+        """The snapshot's figures."""
         self.asked += 1
-        return self.name, f"figures of {self.name}"
+        return f"figures of {self.name}"
 
     def pointed(self) -> str:
         """The snapshot's name."""
@@ -322,7 +322,7 @@ def test_a_failure_to_make_figures_ends_nothing() -> None:
         live.start()
         made, source.name = source.newest, "broken"
 
-        async def fail() -> tuple[str, str]:
+        async def fail() -> str:
             raise TimeoutError
 
         live._newest = fail  # noqa: SLF001 - figures that cannot be made
