@@ -300,6 +300,7 @@ def test_who_has_the_newest_is_told_so(server: Server, path: str) -> None:
         answer = server.get(path, headers={"if-none-match": given})
         assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag), given
     assert server.get(path, headers={"if-none-match": '"x"'}).status_code == 200
+    assert server.get(f"{TABLES}/nothing", headers={"if-none-match": "*"}).status_code == 404
 
 
 def test_another_format_has_another_tag(server: Server) -> None:

@@ -185,7 +185,7 @@ def _never_reads(server: Server) -> socket.socket:
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)
     client.connect(("127.0.0.1", server.port))
     client.sendall(
-        b"GET /ws/analytics HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+        b"GET /ws/analytics HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
         b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
     assert client.recv(12) == b"HTTP/1.1 101"

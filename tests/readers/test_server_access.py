@@ -379,3 +379,33 @@ def test_a_port_that_somebody_has_is_refused(mill: Tidemill, open_server: Server
     fault = servers.refused(mill, option, port)
     assert f"listen on 127.0.0.1:{port}" in fault
     assert option in fault
+
+
+# Other sites' pages: a name of theirs may be made to lead here
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "[::1", "127.0.0.1@evil.example"]
+)
+def test_a_name_that_is_made_to_lead_here_is_no_way_in(open_server: Server, host: str) -> None:
+    """Without a token the server answers to its own names, over HTTP as over WebSocket."""
+    answer = open_server.get(TABLES, headers={"host": host})
+    assert answer.status_code == 403
+    assert "does not answer to that name" in answer.json()["detail"]
+    with socket.create_connection(("127.0.0.1", open_server.port)) as raw:
+        raw.sendall(
+            f"GET /ws/analytics HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        assert b" 403 " in raw.recv(4096).splitlines()[0]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost:1", "LOCALHOST", "[::1]:8000"])
+def test_its_own_names_are(open_server: Server, host: str) -> None:
+    """Whatever port a tunnel gives them."""
+    assert open_server.get(TABLES, headers={"host": host}).status_code == 200
+
+
+def test_with_the_token_any_name_will_do(server: Server) -> None:
+    """A proxy passes on the name that it was asked by."""
+    assert server.get(TABLES, headers=_bearer(TOKEN) | {"host": "figures.example.org"}).status_code == 200

@@ -95,7 +95,7 @@ def test_one_as_large_as_may_be_is_taken(server: Server) -> None:
 def test_an_address_that_never_ends_is_refused(server: Server, path: str) -> None:
     """By what reads HTTP, before a route sees it."""
     with closing(socket.create_connection(("127.0.0.1", server.port), 5)) as client:
-        client.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+        client.sendall(f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
         assert client.recv(100).split()[1] in {b"400", b"404", b"414", b"431"}
 
 
@@ -191,12 +191,12 @@ def _asked(server: Server, request: bytes) -> socket.socket:
 
 def _query(text: str, form: str) -> bytes:
     body = json.dumps({"query": text}).encode()
-    head = f"POST /api/v1/sql?format={form} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    head = f"POST /api/v1/sql?format={form} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
 NEVER_TAKEN: Final = {
-    "stream": f"GET {TABLES}/sessions.arrow?limit=2&columns=session_id HTTP/1.1\r\nhost: x\r\n\r\n".encode(),
+    "stream": f"GET {TABLES}/sessions.arrow?limit=2&columns=session_id HTTP/1.1\r\nhost: localhost\r\n\r\n".encode(),
     "arrow": _query(WIDE, "arrow"),
     "csv": _query(WIDE, "csv"),
     "json": _query(WIDE, "json"),

@@ -137,7 +137,8 @@ class Door:
         return is_token(given.strip(), self.token)
 
     def _is_ours(self, scope: MutableMapping[str, Any]) -> bool:
-        return not self.hosts or _hostname(_header(scope, b"host")) in self.hosts
+        host = _header(scope, b"host")  # which every browser sends
+        return not self.hosts or not host or _hostname(host) in self.hosts
 
     def _is_of_our_page(self, scope: MutableMapping[str, Any]) -> bool:
         origin = _header(scope, b"origin")

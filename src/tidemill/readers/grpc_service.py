@@ -16,7 +16,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from tidemill.errors import NotFoundError, TidemillError, UsageError
+from tidemill.errors import NotFoundError, TidemillError, TooLongError, UsageError
 from tidemill.readers import workflows
 from tidemill.readers.access import is_token
 
@@ -143,6 +143,8 @@ class _Token(grpc.ServerInterceptor):
 def _code(error: TidemillError) -> grpc.StatusCode:
     if isinstance(error, NotFoundError):
         return grpc.StatusCode.NOT_FOUND
+    if isinstance(error, TooLongError):
+        return grpc.StatusCode.DEADLINE_EXCEEDED
     return grpc.StatusCode.INVALID_ARGUMENT if isinstance(error, UsageError) else grpc.StatusCode.UNAVAILABLE
 
 

@@ -109,6 +109,7 @@ async def table(
     if cursor:
         snapshot, page = tables.opened(cursor, name, page)
         published = await run_in_threadpool(serving.snapshots.named, snapshot)
+    tables.order_of(published, name)  # what is not there is not unchanged
     tag = f'"{published.id}.{form}"'
     if is_known(request, tag):
         return not_changed(published, tag)

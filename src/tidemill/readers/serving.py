@@ -47,12 +47,13 @@ class Serving:
         """A server's own, within the limits of the settings."""
         limits = {"ttl": settings.cache_ttl, "timeout": settings.timeout_seconds}
         threads = ThreadPoolExecutor(THREADS, thread_name_prefix="answer")
+        opener = ThreadPoolExecutor(1, thread_name_prefix="open")  # no long answer is waited for
         return cls(
             snapshots,
             settings,
             Answers(threads, most_bytes=MOST_BYTES, size=len, **limits),
             Answers(threads, most_bytes=MOST_FILE_BYTES, size=lambda made: made.size, **limits),
-            Answers(threads, most_bytes=0, size=lambda _: 1, **limits),
+            Answers(opener, most_bytes=0, size=lambda _: 1, **limits),
         )
 
     async def newest(self) -> Published:
@@ -61,7 +62,8 @@ class Serving:
 
     def stop(self) -> None:
         """Take no more questions; what is being made goes on to its end."""
-        self.answers.threads.shutdown(wait=False, cancel_futures=True)
+        for answers in (self.answers, self.openings):
+            answers.threads.shutdown(wait=False, cancel_futures=True)
 
 
 def serving_of(request: Request) -> Serving:

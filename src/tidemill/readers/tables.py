@@ -103,11 +103,21 @@ def chosen(published: Published, name: str, page: Page) -> Iterator[DuckDBPyRela
         NotFoundError: there is no such table in the snapshot.
         UsageError: there is no such column, or a value is not of its type.
     """
+    order = order_of(published, name)
+    with reading.beside(published.tables) as connection:
+        yield pages.of_table(connection, name, page, order)
+
+
+def order_of(published: Published, name: str) -> tuple[str, ...]:
+    """The order of a table's rows.
+
+    Raises:
+        NotFoundError: there is no such table in the snapshot.
+    """
     known = _orders()
     if name not in known or not published.holds(name):
         raise NotFoundError(str(UsageError.unknown("table", name, filter(published.holds, known))))
-    with reading.beside(published.tables) as connection:
-        yield pages.of_table(connection, name, page, known[name])
+    return known[name]
 
 
 def _orders() -> dict[str, tuple[str, ...]]:
