@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -75,10 +76,13 @@ def _ask(operation: Any, mode: GenerationMode, headers: dict[str, str]) -> None:
     def ask(case: Case[Any]) -> None:
         case.call_and_validate(headers=headers, excluded_checks=[positive_data_acceptance])
 
+    gc.disable()  # what it would run while Hypothesis parses a lambda lets Python 3.11 take that for an error (gh-106905)
     try:
         ask()
     except Unsatisfiable:  # a route that takes nothing cannot be asked wrongly
         assert mode is GenerationMode.NEGATIVE
+    finally:
+        gc.enable()
 
 
 def test_no_question_ended_in_a_failure(server: Server) -> None:
