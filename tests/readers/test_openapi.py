@@ -76,7 +76,7 @@ def _ask(operation: Any, mode: GenerationMode, headers: dict[str, str]) -> None:
     def ask(case: Case[Any]) -> None:
         case.call_and_validate(headers=headers, excluded_checks=[positive_data_acceptance])
 
-    gc.disable()  # what it would run while Hypothesis parses a lambda lets Python 3.11 take that for an error (gh-106905)
+    gc.disable()  # what it runs while Hypothesis parses a lambda is an error to Python 3.11 (gh-106905)
     try:
         ask()
     except Unsatisfiable:  # a route that takes nothing cannot be asked wrongly
