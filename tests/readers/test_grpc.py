@@ -270,6 +270,17 @@ def test_those_who_keep_asking_what_there_is_keep_nobody_from_an_answer(server: 
             stream.cancel()
 
 
+def test_watchers_that_go_at_once_stop_nothing(server: Server, messages: ModuleType) -> None:
+    """However many begin to watch the server's health and change their mind."""
+    for _ in range(40):
+        with grpc.insecure_channel(server.grpc) as channel:
+            health: Any = health_pb2_grpc.HealthStub(channel)
+            for watch in [health.Watch(health_pb2.HealthCheckRequest()) for _ in range(8)]:
+                watch.cancel()
+    with grpc.insecure_channel(server.grpc) as channel:
+        assert Client(messages, channel)("GetUserAnalytics", user_id="nobody").total_jobs == 0
+
+
 def test_before_a_publish_and_after_it(tmp_path: Path, messages: ModuleType) -> None:
     """UNAVAILABLE says what to run; a new snapshot is answered from at once, without a restart."""
     mill = home(tmp_path, job("j1", "2026-02-10T09:00:00Z", user_id="u1", workflow_id="w1"))

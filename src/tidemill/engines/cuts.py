@@ -89,7 +89,7 @@ def equal(relation: DuckDBPyRelation, filters: Filters) -> DuckDBPyRelation:
         _check(name, value, types[name])
     for name, value in filters.items():
         column = identifier(name)
-        same = f"{column} IS NULL" if value is None else f"{column} = {literal(value)}::{_comparable(types[name])}"
+        same = f"{column} IS NULL" if value is None else f"{column} = {literal(value)}::{comparable(types[name])}"
         relation = relation.filter(same)
     return relation
 
@@ -112,7 +112,7 @@ def _instant(moment: datetime) -> str:
     return f"TIMESTAMPTZ {literal(moment.isoformat())}"
 
 
-def _comparable(kind: DuckDBPyType) -> str:
+def comparable(kind: DuckDBPyType) -> str:
     """What a value is cast to before it is compared: a whole number is not rounded to."""
     return "DECIMAL(38, 12)" if kind.id == "bigint" else str(kind)
 
@@ -120,6 +120,6 @@ def _comparable(kind: DuckDBPyType) -> str:
 def _check(name: str, value: object, kind: DuckDBPyType) -> None:
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        query = f"SELECT TRY_CAST({literal(value)} AS {_comparable(kind)}) IS NOT NULL"
+        query = f"SELECT TRY_CAST({literal(value)} AS {comparable(kind)}) IS NOT NULL"
         if value is not None and not connection.execute(query).fetchall()[0][0]:
             raise UsageError(f"where {name}: {value} is no {kind}")

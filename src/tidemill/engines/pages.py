@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import duckdb
 
+from tidemill.engines.cuts import comparable
 from tidemill.engines.export import spelt
 from tidemill.engines.quoting import identifier, literal
 from tidemill.engines.reading import failures
@@ -91,8 +92,7 @@ def _condition(connection: DuckDBPyConnection, asked: Filter, types: Mapping[str
         if asked.value not in _TRUTHS:
             raise UsageError(f"{asked.column}__{NULL} is true or false; not {asked.value}")
         return f"{column} {_TRUTHS[asked.value]}"
-    comparable = "DECIMAL(38, 12)" if kind.id == "bigint" else str(kind)
-    value = f"CAST({literal(asked.value)} AS {comparable})"
+    value = f"CAST({literal(asked.value)} AS {comparable(kind)})"
     try:
         connection.execute(f"SELECT {value}").fetchall()
     except duckdb.Error:

@@ -35,8 +35,8 @@ HEALTH: Final = "grpc.health.v1.Health"
 ANSWERING: Final = 4
 """How many answers are made at the same time."""
 WAITING: Final = 100
-"""How many calls are taken at the same time, each in a thread: reflection keeps one for as long as a client likes. One
-more is refused as RESOURCE_EXHAUSTED."""
+"""How many calls are taken at the same time, each in a thread: reflection and a watch of health keep one for as long as
+a client likes. One more is refused as RESOURCE_EXHAUSTED."""
 
 
 class Service:
@@ -51,7 +51,8 @@ class Service:
             options=[("grpc.max_receive_message_length", max_request_bytes), ("grpc.so_reuseport", 0)],
             maximum_concurrent_rpcs=WAITING,
         )
-        self._health = health.HealthServicer()
+        # Otherwise it sends under a lock that the server's own thread takes when a watcher goes: both wait for ever.
+        self._health = health.HealthServicer(experimental_non_blocking=False)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._server.add_generic_rpc_handlers((self._analytics(),))
         reflection.enable_server_reflection((SERVICE, HEALTH, reflection.SERVICE_NAME), self._server)
