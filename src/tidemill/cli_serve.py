@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,6 +36,9 @@ def serve(
     from tidemill.errors import UsageError
 
     home = mill_of(context).home
+    if not home.path.is_dir():
+        raise UsageError(f"there is no home {home.path}; name it with --home, or make it: tidemill --home DIR init")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is said in our own words
     config = settings.load(home).serve
     given = {"host": host, "port": port, "grpc_port": grpc_port, "sql": sql}
     config = config.model_copy(update={name: value for name, value in given.items() if value is not None})
@@ -45,7 +49,10 @@ def serve(
     token = server.token_of(token_file)
     server.check(config, token, insecure=insecure)
     if not publish.current(home).id:
-        note(f"nothing is published in {home.path} yet: the server answers as soon as there is; run: tidemill build")
+        note(
+            f"nothing is published in {home.path} yet: the server answers as soon as there is; "
+            f"run: tidemill --home {context.find_root().obj} build"
+        )
     server.run(home, config, token=token, insecure=insecure, ready=lambda at: _say(home.path, at))
 
 

@@ -286,6 +286,9 @@ def test_before_a_publish_and_after_it(tmp_path: Path, messages: ModuleType) -> 
     mill = home(tmp_path, job("j1", "2026-02-10T09:00:00Z", user_id="u1", workflow_id="w1"))
     with servers.serving(mill) as server, grpc.insecure_channel(server.grpc) as channel:
         client = Client(messages, channel)
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        asked = health_pb2.HealthCheckRequest(service=SERVICE)
+        assert health.Check(asked, timeout=5).status == health_pb2.HealthCheckResponse.NOT_SERVING
         code, why = client.fault("GetUserAnalytics", user_id="u1")
         assert (code, "run: tidemill build" in str(why)) == (grpc.StatusCode.UNAVAILABLE, True)
         for number in (1, 2):
@@ -293,3 +296,4 @@ def test_before_a_publish_and_after_it(tmp_path: Path, messages: ModuleType) -> 
                 feed(mill, job("j2", "2026-02-11T09:00:00Z", user_id="u1", workflow_id="w1"), event("e", "2026-02-11"))
             mill.build("user_jobs", as_of=servers.AS_OF)
             assert client("GetUserAnalytics", user_id="u1").total_jobs == number
+            assert health.Check(asked, timeout=5).status == health_pb2.HealthCheckResponse.SERVING

@@ -234,9 +234,10 @@ def _rows(answer: httpx.Response, form: str) -> object:
     return pa.ipc.open_stream(answer.content).read_all().to_pylist() if form == "arrow" else answer.content
 
 
-def test_the_ending_is_before_the_parameter(server: Server) -> None:
-    """Which of both is meant is no matter of chance."""
-    assert server.get(f"{TABLES}/activity_daily.csv?format=json").headers["content-type"].startswith("text/csv")
+def test_an_ending_and_a_parameter_that_differ_are_refused(server: Server) -> None:
+    """Which of both is meant nobody can say."""
+    answer = server.get(f"{TABLES}/activity_daily.csv?format=json")
+    assert (answer.status_code, answer.json()["detail"][-13:]) == (422, "; ask for one")
 
 
 @pytest.mark.parametrize("table", ["activity_daily", "job_totals", "llm_ttft", "table_columns", "builds"])
@@ -282,6 +283,43 @@ def test_a_part_of_a_file_may_be_asked_for(server: Server) -> None:
     assert server.get(path, headers={"range": "bytes=-8"}).content == whole.content[-8:]
     assert server.get(path, headers={"range": "bytes=4-11", "if-range": '"another"'}).content == whole.content
     assert server.get(path, headers={"range": f"bytes={len(whole.content)}-"}).status_code == 416
+
+
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/readyz", "/metrics", TABLES, f"{ANALYTICS}/stats", f"{ANALYTICS}/ttft?hours=2"]
+)
+def test_the_head_of_any_route_has_no_body(server: Server, path: str) -> None:
+    """HEAD says what GET would."""
+    head = server.client.head(f"{server.http}{path}")
+    assert (head.status_code, head.content) == (200, b"")
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("ttft?hour=48", 'there is no parameter "hour"; did you mean "hours"?'),
+        ("stats?since=24h", 'there is no parameter "since"; there are: none'),
+        ("advanced?assistant=a1", 'there is no parameter "assistant"; did you mean "assistant_id"?'),
+        ("ttft?hours=24&hours=48", "hours is given 2 times; give it once"),
+    ],
+)
+def test_a_parameter_that_there_is_not_is_refused(server: Server, path: str, said: str) -> None:
+    """What was meant would be answered with something else."""
+    answer = server.get(f"{ANALYTICS}/{path}")
+    assert (answer.status_code, answer.json()["detail"]) == (422, said)
+
+
+def test_a_parameter_that_means_nothing_is_let_be(server: Server) -> None:
+    """Pages add one, so that nothing on the way keeps the answer."""
+    assert server.get(f"{ANALYTICS}/stats?_=1764122400").status_code == 200
+
+
+def test_when_windows_end_is_said_with_every_answer(server: Server) -> None:
+    """As `advanced` says it, also where a list has no room for it."""
+    as_of = server.get(f"{ANALYTICS}/advanced").json()["as_of"]
+    assert as_of == "2026-03-01T00:00:00Z"
+    for path in (f"{ANALYTICS}/ttft", f"{ANALYTICS}/freshness", f"{TABLES}/llm_ttft.csv"):
+        assert server.get(path).headers["tidemill-as-of"] == as_of
 
 
 @pytest.mark.parametrize("form", ["json", "csv", "arrow"])

@@ -277,6 +277,7 @@ def test_its_own_pages_and_those_that_are_named_do(server: Server, open_server: 
         (open_server.ws, open_server.http),
         (open_server.ws, None),
         (f"{server.ws}?token={TOKEN}", SITE),
+        (f"{server.ws}?token={TOKEN}", "https://who.knows.the.token"),
     ):
         with connect(url, origin=site, proxy=None) as client:  # type: ignore[arg-type]
             assert json.loads(client.recv(5))["type"] == "ADVANCED_ANALYTICS_STATS"
@@ -302,6 +303,21 @@ def test_any_other_address_needs_a_token_or_a_word(mill: Tidemill, host: str) ->
     assert "--insecure" in fault
     said = tm("serve", at=mill, environment={"TIDEMILL_SERVE__HOST": host, "TIDEMILL_TOKEN": "  "})
     assert (said.code, "could read everything" in said.fault) == (2, True)
+
+
+def test_a_token_and_no_token_are_a_contradiction(mill: Tidemill) -> None:
+    """Nobody is asked for less than who started the server thinks."""
+    assert "choose one" in servers.refused(mill, "--insecure", environment={"TIDEMILL_TOKEN": TOKEN})
+
+
+def test_a_home_that_is_not_there_is_a_slip_of_the_pen(tmp_path: Path) -> None:
+    """It is not waited for, and not made."""
+    mill = home(tmp_path)
+    mill.home.settings_file.unlink()
+    mill.home.path.rmdir()
+    fault = servers.refused(mill)
+    assert f"there is no home {mill.home.path}; name it with --home" in fault
+    assert not mill.home.path.exists()
 
 
 def test_either_lets_it_listen_there(tmp_path: Path) -> None:

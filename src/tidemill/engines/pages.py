@@ -96,7 +96,8 @@ def _condition(connection: DuckDBPyConnection, asked: Filter, types: Mapping[str
     try:
         connection.execute(f"SELECT {value}").fetchall()
     except duckdb.Error:
-        raise UsageError(f"{asked.column} is a {kind}; not {asked.value}") from None
+        hint = " (in an address + is written %2B)" if " " in asked.value else ""
+        raise UsageError(f"{asked.column} is a {kind}; not {asked.value}{hint}") from None
     return f"{column} {COMPARISONS[asked.comparison]} {value}"
 
 

@@ -45,7 +45,7 @@ class Door:
     """Every request and every WebSocket passes it; `token` is empty where none is needed.
 
     It answers to the names of `hosts`, or to all if there are none: no page of another site may make its own name lead
-    here. A WebSocket that a browser opens must be of a page of the same host, or of one of `origins`.
+    here. A WebSocket that a browser opens without a token must be of a page of the same host, or of one of `origins`.
     A client that neither sends nor takes anything for so many `seconds` makes room for another.
     """
 
@@ -69,7 +69,7 @@ class Door:
             await self.app(scope, receive, send)
 
     async def _websocket(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        welcome = self._known(scope) and self._is_ours(scope) and self._is_of_our_page(scope)
+        welcome = self._known(scope) and self._is_ours(scope) and (bool(self.token) or self._is_of_our_page(scope))
         _say({"protocol": "websocket", "path": scope["path"], "status": 101 if welcome else 403})
         if welcome:
             await self.app(scope, receive, send)

@@ -208,7 +208,7 @@ def advanced(
         "user_stats": (lambda: user_stats(published, limit=limit, **of), []),
     }
     parts, errors = _tried(made)
-    return cast("Advanced", {**parts, "errors": errors, "as_of": _as_of(published), "generated_at": _now()})
+    return cast("Advanced", {**parts, "errors": errors, "as_of": published.as_of, "generated_at": _now()})
 
 
 def _tried(made: Mapping[str, tuple[Callable[[], object], object]]) -> tuple[dict[str, object], dict[str, str]]:
@@ -467,15 +467,6 @@ def _of(assistant_id: str | None) -> Mapping[str, str]:
 
 def _known(value: float | None, digits: int) -> float | None:
     return None if value is None else rounded(value, digits)
-
-
-def _as_of(published: Published) -> str | None:
-    found = (
-        [made["as_of"] for made in published.manifest.tables["llm_ttft"].partitions.values()]
-        if published.holds("llm_ttft")
-        else []
-    )
-    return max(found).replace("+00:00", "Z") if found else None
 
 
 def _now() -> str:

@@ -51,8 +51,7 @@ class Service:
             options=[("grpc.max_receive_message_length", max_request_bytes), ("grpc.so_reuseport", 0)],
             maximum_concurrent_rpcs=WAITING,
         )
-        # Otherwise it sends under a lock that the server's own thread takes when a watcher goes: both wait for ever.
-        self._health = health.HealthServicer(experimental_non_blocking=False)
+        self._health = _Health(snapshots)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._server.add_generic_rpc_handlers((self._analytics(),))
         reflection.enable_server_reflection((SERVICE, HEALTH, reflection.SERVICE_NAME), self._server)
@@ -114,6 +113,22 @@ class Service:
         return grpc.unary_unary_rpc_method_handler(
             method, request_deserializer=request.FromString, response_serializer=response.SerializeToString
         )
+
+
+class _Health(health.HealthServicer):
+    """Whether the server is well: it serves as soon as there is a snapshot."""
+
+    def __init__(self, snapshots: Snapshots) -> None:
+        # Otherwise it sends under a lock that the server's own thread takes when a watcher goes: both wait for ever.
+        super().__init__(experimental_non_blocking=False)
+        self._snapshots = snapshots
+
+    def Check(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401, N802 - the library's
+        """The status of the server, or of one service."""
+        found = super().Check(request, context)
+        if found.status == health_pb2.HealthCheckResponse.SERVING and not self._snapshots.pointed():
+            return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.NOT_SERVING)
+        return found
 
 
 class _Token(grpc.ServerInterceptor):

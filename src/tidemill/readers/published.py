@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,13 @@ class Published:
     def id(self) -> str:
         """The snapshot's name."""
         return self.manifest.id
+
+    @cached_property
+    def as_of(self) -> str | None:
+        """When the newest of its windows end, in ISO 8601; None if it has none."""
+        states = self.manifest.tables.values()
+        ends = [str(made["as_of"]) for state in states for made in state.partitions.values() if made.get("as_of")]
+        return max(ends).replace("+00:00", "Z") if ends else None
 
     def rows(self, query: str, *needs: str, **parameters: object) -> list[Row]:
         """The rows of a query of ours over the tables that it needs.

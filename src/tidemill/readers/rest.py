@@ -17,7 +17,7 @@ from tidemill.errors import NotFoundError, TidemillError, TooLongError, UsageErr
 from tidemill.readers import assistants, rest_analytics, rest_tables
 from tidemill.readers.access import Door
 from tidemill.readers.live import TYPE, Live
-from tidemill.readers.serving import SNAPSHOT, Serving, serving_of, text
+from tidemill.readers.serving import AS_OF, SNAPSHOT, Serving, serving_of, text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from tidemill.settings import Serve
 
 TOO_LONG: Final = "that took too long; ask for less, or raise serve.timeout_seconds in tidemill.toml"
+
+
+NO_QUESTION: Final = 'the body must be JSON like {"query": "SELECT 1"}, with the header Content-Type: application/json'
 
 
 class Problem(BaseModel):
@@ -110,7 +113,7 @@ def application(
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
-            expose_headers=["ETag", SNAPSHOT, rest_tables.NEXT_CURSOR, rest_tables.TOTAL_ROWS],
+            expose_headers=["ETag", SNAPSHOT, AS_OF, rest_tables.NEXT_CURSOR, rest_tables.TOTAL_ROWS],
         )
     return app
 
@@ -134,18 +137,22 @@ def _add_own(app: FastAPI, live: Live, measures: Measures) -> None:
         """What the server counts, in Prometheus' text format."""
         return Response(measures.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    for path, endpoint in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics)):
+        app.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
+
     @app.websocket("/ws/analytics")
     async def analytics(websocket: WebSocket) -> None:
         await live.serve(websocket)
 
 
 def _handler(status: int) -> Any:  # noqa: ANN401 - what Starlette takes
-    async def handle(_request: Request, error: Exception) -> JSONResponse:
+    async def handle(request: Request, error: Exception) -> JSONResponse:
         if isinstance(error, (TimeoutError, TooLongError)):
             return JSONResponse({"detail": TOO_LONG}, status_code=status)
         own = isinstance(error, TidemillError)
         detail = str(error) if own else f"{type(error).__name__}; the server's log says more"
-        return JSONResponse({"detail": detail}, status_code=status)
+        place = f"{serving_of(request).snapshots.home.path}/"  # where the home is concerns nobody who asks
+        return JSONResponse({"detail": detail.replace(place, "")}, status_code=status)
 
     return handle
 
@@ -153,6 +160,8 @@ def _handler(status: int) -> Any:  # noqa: ANN401 - what Starlette takes
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:
     """Every parameter that cannot be used, in one line."""
     faults = error.errors() if isinstance(error, RequestValidationError) else []
+    if any(fault["loc"][0] == "body" for fault in faults):
+        return JSONResponse({"detail": NO_QUESTION}, status_code=422)
     said = "; ".join(f"{'.'.join(map(str, fault['loc'][1:])) or fault['loc'][0]}: {fault['msg']}" for fault in faults)
     return JSONResponse({"detail": said}, status_code=422)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request, Response
 
 from tidemill.readers import activity, assistants, examples, functions, jobs
-from tidemill.readers.serving import answer
+from tidemill.readers.serving import add_heads, answer
 
 MOMENT: Final = "A time like 2026-02-10T18:00Z, or a day of the reporting timezone."
 
@@ -28,7 +28,7 @@ def _example(found: object) -> dict[int | str, dict[str, Any]]:
 
 @router.get("/analytics/stats", response_model=jobs.Stats, responses=_example(examples.STATS), tags=["jobs"])
 async def stats(request: Request) -> Response:
-    """What became of all jobs."""
+    """What became of all jobs; the rate is completed / (completed + failed) of a hundred."""
     return await answer(request, jobs.stats)
 
 
@@ -36,13 +36,13 @@ async def stats(request: Request) -> Response:
     "/analytics/validations", response_model=jobs.Validations, responses=_example(examples.VALIDATIONS), tags=["jobs"]
 )
 async def validations(request: Request) -> Response:
-    """How the rules' checks went."""
+    """How the rules' checks went: passed of all checks, skipped ones and those that do not say included."""
     return await answer(request, jobs.validations)
 
 
 @router.get("/analytics/errors", response_model=jobs.Errors, responses=_example(examples.ERRORS), tags=["jobs"])
 async def errors(request: Request) -> Response:
-    """The errors of jobs by category."""
+    """The errors of jobs by category; one of any other category, or of none, counts as permanent."""
     return await answer(request, jobs.errors)
 
 
@@ -74,7 +74,10 @@ async def advanced(
     ] = None,
     limit: Listed = assistants.LIMIT,
 ) -> Response:
-    """Everything about the assistants at once."""
+    """Everything about the assistants at once; a part that cannot be made is null or empty, and `errors` says why.
+
+    A request that is not known to be a cache's hit counts as a miss; a connector's rate is of all its synchronisations.
+    """
     return await answer(
         request,
         assistants.advanced,
@@ -189,7 +192,10 @@ async def activity_of(
     project: Only = None,
     limit: Annotated[int, Query(ge=1, le=10_000, description="How many sessions, users … are named.")] = activity.LIMIT,
 ) -> Response:
-    """The events in a span of time that pass the filters, and their course by period, or by whom or what."""
+    """The events in a span of time that pass the filters, and their course by period, or by whom or what.
+
+    Filters look at what an event itself carries; `by_user` and `by_project` count all events of their sessions.
+    """
     named = {
         "session_id": session_id,
         "user_id": user_id,
@@ -211,3 +217,6 @@ async def functions_of(
 ) -> Response:
     """How the calls of one function or of all went."""
     return await answer(request, functions.functions, function=function)
+
+
+add_heads(router)

@@ -15,7 +15,7 @@ from tidemill.engines import export, reading
 from tidemill.engines.pages import Filter, Page
 from tidemill.errors import UsageError
 from tidemill.readers import bodies, examples, tables
-from tidemill.readers.serving import JSON, answer, headers, is_known, not_changed, serving_of
+from tidemill.readers.serving import JSON, add_heads, answer, headers, is_known, not_changed, serving_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -190,6 +190,8 @@ def _form(request: Request, name: str, asked: str | None) -> tuple[str, str]:
     """A table's name, and the format of the answer: by the name's ending, a parameter, or the header Accept."""
     stem, _, ending = name.rpartition(".")
     if stem and ending in bodies.MEDIA:
+        if asked not in {None, ending}:
+            raise UsageError(f"{name} asks for {ending}, and format for {asked}; ask for one")
         return stem, ending
     if asked:
         if asked not in bodies.MEDIA:
@@ -247,4 +249,4 @@ class Streamed(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-router.add_api_route("/tables/{name}", table, methods=["HEAD"], include_in_schema=False)
+add_heads(router)

@@ -74,6 +74,8 @@ def check(settings: Serve, token: str, *, insecure: bool) -> None:
     Raises:
         UsageError: somebody could.
     """
+    if token and insecure:
+        raise UsageError("--insecure lets everyone in, and there is a token that everyone must give; choose one")
     if settings.host not in LOCAL and not token and not insecure:
         raise UsageError(
             f"whoever reaches {settings.host} could read everything: give a token (--token-file FILE, or the variable "

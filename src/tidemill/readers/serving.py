@@ -8,14 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from fastapi.routing import APIRoute
 from starlette.responses import Response
 
+from tidemill.errors import UsageError
 from tidemill.readers.answers import Answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fastapi import Request
+    from fastapi import APIRouter, Request
 
     from tidemill.readers.bodies import Made
     from tidemill.readers.published import Published
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 JSON: Final = "application/json"
 SNAPSHOT: Final = "Tidemill-Snapshot"
+AS_OF: Final = "Tidemill-As-Of"
 MOST_BYTES: Final = 64 << 20
 """How many bytes of answers are kept."""
 MOST_FILE_BYTES: Final = 1 << 30
@@ -74,6 +77,7 @@ def serving_of(request: Request) -> Serving:
 
 async def answer(request: Request, function: Callable[..., object], /, **asked: object) -> Response:
     """What a function of the readers says of the newest snapshot, as JSON; 304 if whoever asks has it already."""
+    _check_names(request)
     serving = serving_of(request)
     published = await serving.newest()
     tag = f'"{published.id}.json"'
@@ -82,6 +86,23 @@ async def answer(request: Request, function: Callable[..., object], /, **asked: 
     question = (published.id, function, repr(asked))
     body = await serving.answers.get(question, lambda: text(function(published, **asked)))
     return Response(body, media_type=JSON, headers=headers(published, tag))
+
+
+def _check_names(request: Request) -> None:
+    """See that every parameter is one of the route's, and given once; a name that begins with _ means nothing.
+
+    Raises:
+        UsageError: one is not: the answer would be of something else than was asked for.
+    """
+    given = [name for name, _ in request.query_params.multi_items() if not name.startswith("_")]
+    if not given:
+        return
+    known = {field.alias for field in request.scope["route"].dependant.query_params}
+    for name in given:
+        if name not in known:
+            raise UsageError.unknown("parameter", name, known)
+        if given.count(name) > 1:
+            raise UsageError(f"{name} is given {given.count(name)} times; give it once")
 
 
 def text(found: object) -> bytes:
@@ -102,7 +123,8 @@ def _finite(found: object) -> object:
 
 def headers(published: Published, tag: str) -> dict[str, str]:
     """What every answer over a snapshot says: which it is, and how to ask whether there is another."""
-    return {SNAPSHOT: published.id, "ETag": tag, "Cache-Control": "no-cache", "Vary": "Accept"}
+    windows = {AS_OF: published.as_of} if published.as_of else {}
+    return {SNAPSHOT: published.id, **windows, "ETag": tag, "Cache-Control": "no-cache", "Vary": "Accept"}
 
 
 def is_known(request: Request, tag: str) -> bool:
@@ -114,3 +136,11 @@ def is_known(request: Request, tag: str) -> bool:
 def not_changed(published: Published, tag: str) -> Response:
     """That there is nothing new."""
     return Response(status_code=304, headers=headers(published, tag))
+
+
+def add_heads(router: APIRouter) -> None:
+    """Let the head of whatever a router answers be asked for alone."""
+    for route in list(router.routes):
+        if isinstance(route, APIRoute) and route.methods == {"GET"}:
+            path = route.path.removeprefix(router.prefix)
+            router.add_api_route(path, route.endpoint, methods=["HEAD"], include_in_schema=False)

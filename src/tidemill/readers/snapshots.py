@@ -26,7 +26,7 @@ class Snapshots:
     """Snapshots of a home, each opened once, by whichever thread asks first."""
 
     def __init__(self, home: Home, *, seconds: float) -> None:
-        self._home = home
+        self.home = home
         self._seconds = seconds
         self._lock = Lock()
         self._open: OrderedDict[str, Published] = OrderedDict()
@@ -38,7 +38,7 @@ class Snapshots:
     def pointed(self) -> str:
         """The name of the newest snapshot; empty before there is one."""
         try:
-            return (self._home.tables / "current").readlink().name
+            return (self.home.tables / "current").readlink().name
         except OSError:
             return ""
 
@@ -48,7 +48,7 @@ class Snapshots:
         Raises:
             TidemillError: nothing is published yet, or it cannot be read.
         """
-        return self.at_hand() or self._opened(publish.current(self._home).folder)
+        return self.at_hand() or self._opened(publish.current(self.home).folder)
 
     def named(self, name: str) -> Published:
         """A snapshot by its name.
@@ -56,7 +56,7 @@ class Snapshots:
         Raises:
             NotFoundError: it is not kept any more.
         """
-        known = {path.name: path for path in (self._home.tables / "snapshots").glob("*")}
+        known = {path.name: path for path in (self.home.tables / "snapshots").glob("*")}
         if name not in known:
             raise NotFoundError(f"snapshot {name} is not kept any more; ask without the cursor")
         return self._opened(known[name])
@@ -66,7 +66,7 @@ class Snapshots:
             found = self._open.get(folder.name)
             if found is None:
                 manifest = manifests.read(folder) if folder.name else manifests.Manifest()
-                found = published.opened(self._home, manifest, seconds=self._seconds, share=ENGINES)
+                found = published.opened(self.home, manifest, seconds=self._seconds, share=ENGINES)
                 self._open[found.id] = found
             self._open.move_to_end(found.id)
             while len(self._open) > KEPT:
