@@ -153,3 +153,13 @@ def test_such_a_table_also_stands_in_an_empty_home(tmp_path: Path, table: str) -
     mill = home(tmp_path)
     mill.build(table, as_of=AS_OF)
     assert len(mill.show(table)) == (3 if table == "document_freshness" else 0)
+
+
+def test_an_empty_window_moves_on_though_records_came_to_where_it_was(tmp_path: Path) -> None:
+    """It is made of what it was made of before, of nothing: only its moment is another, and that was asked for."""
+    mill = home(tmp_path, event("1", "2026-01-05T00:00:00Z", type="llm_request"))
+    mill.build("llm_cache", as_of=AS_OF)
+    feed(mill, event("2", "2026-02-10T12:00:00Z", type="llm_request"))
+    mill.build("llm_cache", as_of="2026-02-20T18:00:00Z")
+    moments = rows(mill, "SELECT DISTINCT CAST(as_of AS VARCHAR) FROM llm_cache")
+    assert moments == [("2026-02-20 18:00:00+00",)]

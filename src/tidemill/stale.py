@@ -64,7 +64,7 @@ class Mark:
         if known["fingerprint"] == self.fingerprint:
             return ""
         why = [reason for name, reason in _REASONS.items() if known[name] != getattr(self, name)]
-        return "its moment passed" if self.only_later else "; ".join(why)
+        return "its moment passed" if self.only_later or not why else "; ".join(why)
 
 
 @dataclass(frozen=True)
