@@ -431,8 +431,9 @@ def test_a_window_of_no_hours_is_refused(published: Published) -> None:
 
 def test_without_records_everything_is_null_or_empty(nothing: Published) -> None:
     """And nothing fails; windows that are not published and topics of some days neither."""
-    for asked in ({}, {"ttft_hours": 5, "trending_days": 3, "assistant_id": "a1"}):
-        found: dict[str, Any] = dict(assistants.advanced(nothing, **asked))  # type: ignore[arg-type]
+    questions: list[dict[str, Any]] = [{}, {"ttft_hours": 5, "trending_days": 3, "assistant_id": "a1"}]
+    for asked in questions:
+        found: dict[str, Any] = dict(assistants.advanced(nothing, **asked))
         assert {name: found[name] for name in PARTS} == {
             name: None if name in {"ttft_percentiles", "cache_metrics", "topic_diversity", "reranking_impact"} else []
             for name in PARTS

@@ -271,8 +271,8 @@ def test_windows_that_need_a_damaged_file_of_the_lake_fail(mill: Tidemill, damag
     """What is published is served all the same, as are windows of other days."""
     snapshot = published.newest(mill.home)
     before = assistants.ttft(snapshot), assistants.trending(snapshot)
-    one_day = {"from_": "2026-02-11", "to": "2026-02-12"}
-    of_the_day_before = activity(snapshot, "daily", **one_day)  # type: ignore[arg-type]
+    one_day: dict[str, Any] = {"from_": "2026-02-11", "to": "2026-02-12"}
+    of_the_day_before = activity(snapshot, "daily", **one_day)
     (file,) = mill.home.lake.glob("events/day=2026-02-12/*.parquet")
     with damaged(file, damage):
         with pytest.raises(DamagedError, match=DAMAGES[damage]):
@@ -281,7 +281,7 @@ def test_windows_that_need_a_damaged_file_of_the_lake_fail(mill: Tidemill, damag
         assert found["ttft_percentiles"] is None
         assert DAMAGES[damage] in found["errors"]["ttft_percentiles"]
         assert (assistants.ttft(snapshot), found["trending_topics"]) == before
-        assert activity(snapshot, "daily", **one_day) == of_the_day_before  # type: ignore[arg-type]
+        assert activity(snapshot, "daily", **one_day) == of_the_day_before
 
 
 def test_what_takes_too_long_is_ended(mill: Tidemill) -> None:

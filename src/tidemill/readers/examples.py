@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from tidemill.readers.activity import Activity
-    from tidemill.readers.assistants import Advanced, AssistantCost, DocumentFreshness, TrendingTopic, TTFTPercentiles
+    from tidemill.readers.assistant_answers import (
+        Advanced,
+        AssistantCost,
+        DocumentFreshness,
+        TrendingTopic,
+        TTFTPercentiles,
+    )
     from tidemill.readers.functions import Functions
     from tidemill.readers.jobs import Costs, Durations, Errors, Stats, Validations
     from tidemill.readers.tables import Rows, Table

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 
-from tidemill.readers import activity, assistants, examples, functions, jobs
+from tidemill.readers import activity, assistant_answers, assistants, examples, functions, jobs
 from tidemill.readers.serving import add_heads, answer
 
 MOMENT: Final = "A time like 2026-02-10T18:00Z, or a day of the reporting timezone."
@@ -56,7 +56,7 @@ async def durations(request: Request, limit: Jobs = jobs.LIMIT) -> Response:
 
 @router.get(
     "/analytics/advanced",
-    response_model=assistants.Advanced,
+    response_model=assistant_answers.Advanced,
     responses=_example(examples.ADVANCED),
     tags=["assistants"],
 )
@@ -94,12 +94,15 @@ async def advanced(
 
 @router.get(
     "/analytics/advanced/ttft",
-    response_model=assistants.TTFTPercentiles,
+    response_model=assistant_answers.TTFTPercentiles,
     responses=_example(examples.TTFT),
     tags=["assistants"],
 )
 @router.get(
-    "/analytics/ttft", response_model=assistants.TTFTPercentiles, responses=_example(examples.TTFT), tags=["assistants"]
+    "/analytics/ttft",
+    response_model=assistant_answers.TTFTPercentiles,
+    responses=_example(examples.TTFT),
+    tags=["assistants"],
 )
 async def ttft(request: Request, hours: Hours = assistants.DAY, assistant_id: Assistant = None) -> Response:
     """Seconds until the first token; zeros when there is none."""
@@ -108,13 +111,13 @@ async def ttft(request: Request, hours: Hours = assistants.DAY, assistant_id: As
 
 @router.get(
     "/analytics/advanced/trending",
-    response_model=list[assistants.TrendingTopic],
+    response_model=list[assistant_answers.TrendingTopic],
     responses=_example(examples.TRENDING),
     tags=["assistants"],
 )
 @router.get(
     "/analytics/trending",
-    response_model=list[assistants.TrendingTopic],
+    response_model=list[assistant_answers.TrendingTopic],
     responses=_example(examples.TRENDING),
     tags=["assistants"],
 )
@@ -125,7 +128,7 @@ async def trending(request: Request, assistant_id: Assistant = None, limit: Limi
 
 @router.get(
     "/analytics/costs",
-    response_model=jobs.Costs | list[assistants.AssistantCost],
+    response_model=jobs.Costs | list[assistant_answers.AssistantCost],
     responses=_example(examples.COSTS),
     tags=["jobs", "assistants"],
 )
@@ -144,7 +147,7 @@ async def costs(
 
 @router.get(
     "/analytics/advanced/costs",
-    response_model=list[assistants.AssistantCost],
+    response_model=list[assistant_answers.AssistantCost],
     responses=_example(examples.ASSISTANT_COSTS),
     tags=["assistants"],
 )
@@ -155,13 +158,13 @@ async def assistant_costs(request: Request, hours: Hours = assistants.DAY, assis
 
 @router.get(
     "/analytics/advanced/freshness",
-    response_model=list[assistants.DocumentFreshness],
+    response_model=list[assistant_answers.DocumentFreshness],
     responses=_example(examples.FRESHNESS),
     tags=["assistants"],
 )
 @router.get(
     "/analytics/freshness",
-    response_model=list[assistants.DocumentFreshness],
+    response_model=list[assistant_answers.DocumentFreshness],
     responses=_example(examples.FRESHNESS),
     tags=["assistants"],
 )
