@@ -11,19 +11,20 @@ import fcntl
 import os
 import re
 import shutil
+import tempfile
 import threading
 import time
 import uuid
 from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tidemill import locks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tidemill.home import Home
 
@@ -87,6 +88,13 @@ def sweep(home: Home) -> None:
 def name_spill() -> str:
     """A name for the folder of what does not fit in memory, which says whose it is: a reader holds no lock."""
     return f"spill-{os.getpid()}-{uuid.uuid4().hex}"
+
+
+def remove_spill(home: Home, process: int) -> None:
+    """Remove what a process that was killed spilled."""
+    for base in (home.staging, Path(tempfile.gettempdir())):
+        for path in base.glob(f"spill-{process}-*"):
+            remove(path)
 
 
 def _is_spilling(path: Path) -> bool:

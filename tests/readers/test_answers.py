@@ -133,17 +133,3 @@ def test_what_nobody_waits_for_any_more_is_not_begun() -> None:
     with answers() as texts:
         assert asyncio.run(ask(texts)) == "True x again"
     assert given_up.times == 0
-
-
-def test_an_answer_for_one_alone_is_neither_shared_nor_kept() -> None:
-    """`run` makes it each time, and within the same time."""
-    made = Made(0.05)
-
-    async def ask(texts: Texts) -> None:
-        await asyncio.gather(texts.run(made), texts.run(made))
-        with pytest.raises(TimeoutError):
-            await texts.run(Made(0.5))
-
-    with answers(timeout=0.2, threads=2) as texts:
-        asyncio.run(ask(texts))
-    assert made.times == 2

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -17,7 +20,6 @@ from tidemill.readers import bodies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.readers.servers import Server
     from tidemill import Tidemill
@@ -67,6 +69,19 @@ BEYOND: Final = (
     "\x00",
 )
 
+CRASH: Final = "SELECT (repeat('[',20000)||repeat(']',20000))::JSON::VARIANT"
+ENDLESS: Final = {
+    "sleep": "SELECT sleep_ms(1000000000000)",
+    "one row": "SELECT levenshtein(repeat('a', 60000), repeat('b', 60000))",
+    "cast": "SELECT (repeat('[', 5000) || repeat(']', 5000))::JSON::VARIANT",
+    "constant": "SELECT length(repeat('x', 2147483648))",
+    "nested list": "SELECT " + "[" * 500 + "1" + "]" * 500,
+    "joins": "SELECT 1 FROM (SELECT 1) " + ", (SELECT 1)" * 500,
+    "unions": "SELECT 1" + " UNION ALL SELECT 1" * 5_000,
+    "nested WITH": "WITH a AS (" * 30_000 + "SELECT 1" + ") FROM a" * 30_000,
+}
+"""These run beyond the engine's own time limit, or crash it before."""
+
 
 @pytest.fixture(scope="module")
 def mill(tmp_path_factory: pytest.TempPathFactory) -> Tidemill:
@@ -90,6 +105,7 @@ def test_it_is_off_by_default(tmp_path: Path) -> None:
         answer = server.sql("SELECT 1 AS n")
         assert answer.status_code == 403
         assert answer.json() == {"detail": "SQL is not switched on; start the server with --sql"}
+        assert _workers(server) == []
     assert mill.settings.serve.sql
     assert not type(mill.settings.serve)().sql
 
@@ -179,6 +195,82 @@ def test_rows_and_time_have_limits(server: Server) -> None:
     ):
         assert server.sql(query).status_code == 504, query
     assert server.is_well()
+
+
+def test_sql_that_crashes_its_process_leaves_the_server_running(server: Server) -> None:
+    """422 names the signal, and the next question is answered by a new process."""
+    before = _worker(server)
+    answer = server.sql(CRASH)
+    assert answer.status_code == 422, answer.text
+    assert "SIGSEGV" in answer.json()["detail"]
+    assert server.is_well()
+    assert _worker(server) != before
+
+
+@pytest.mark.parametrize("query", ENDLESS.values(), ids=ENDLESS)
+def test_sql_beyond_the_reach_of_the_time_limit_is_killed(server: Server, query: str) -> None:
+    """504 at the deadline (422 if it crashed before), and the next question is answered by a new process."""
+    before = _worker(server)
+    assert server.sql(query).status_code in {504, 422}
+    assert server.is_well()
+    assert _worker(server) != before
+
+
+def test_files_of_a_killed_sql_process_are_removed(server: Server, mill: Tidemill) -> None:
+    """What it had spilled to the disk goes with it."""
+    spilled = mill.home.staging / f"spill-{_worker(server)}-0" / "block"
+    spilled.parent.mkdir(parents=True)
+    spilled.touch()
+    assert server.sql("SELECT sleep_ms(1000000000000)").status_code == 504
+    servers.until(lambda: not spilled.parent.exists())
+    assert not spilled.parent.exists()
+
+
+def test_neither_dashboards_nor_sigterm_wait_for_sql(tmp_path: Path) -> None:
+    """SQL that would take for ever takes a few places only, and is told 503 when the server ends."""
+    mill = servers.one(tmp_path, settings="timeout_seconds = 600\nmax_requests = 8")
+    with ThreadPoolExecutor(4) as asking, servers.serving(mill, "--sql") as server:
+        worker = _worker(server)
+        slow = [asking.submit(server.sql, "SELECT sleep_ms(1000000000000)", timeout=600) for _ in range(4)]
+        assert servers.until(lambda: _inside(server) == len(slow))
+        refused = server.sql("SELECT 1")
+        assert refused.status_code == 429, refused.text
+        assert refused.headers["retry-after"] == "1"
+        assert server.is_well()
+        assert server.end() == 0
+        assert [answer.result().status_code for answer in slow] == [503] * 4
+    assert not Path(f"/proc/{worker}").exists()
+
+
+@pytest.mark.parametrize("query", ["", "SELECT sleep_ms(1000000000000)"])
+def test_a_killed_server_leaves_no_sql_process(tmp_path: Path, query: str) -> None:
+    """An idle process notices that its server is gone, a busy one ends at its deadline."""
+    mill = servers.one(tmp_path, settings="timeout_seconds = 2")
+    with ThreadPoolExecutor(1) as asking, servers.serving(mill, "--sql") as server:
+        worker = _worker(server)
+        if query:
+            asking.submit(server.sql, query)
+            assert servers.until(lambda: _inside(server) == 1)
+        server.process.send_signal(signal.SIGKILL)
+        assert servers.until(lambda: not Path(f"/proc/{worker}").exists())
+
+
+def _inside(server: Server) -> float:
+    """How many requests are being answered, beside the one that asks."""
+    return server.figures()["tidemill_http_requests_in_progress"] - 1
+
+
+def _worker(server: Server) -> int:
+    """The process that has just answered SQL."""
+    assert server.sql("SELECT 1 AS n").json() == [{"n": 1}]
+    (worker,) = _workers(server)
+    return worker
+
+
+def _workers(server: Server) -> list[int]:
+    """The server's child processes."""
+    pid = server.process.pid
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_what_fails_on_its_values_says_so(server: Server) -> None:

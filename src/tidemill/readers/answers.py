@@ -63,15 +63,6 @@ class Answers(Generic[T]):
             if not making.waiting and making.work.cancel():
                 self._end(question, making)
 
-    async def run(self, make: Callable[[], T]) -> T:
-        """An answer that is neither shared nor kept.
-
-        Raises:
-            TimeoutError: it takes too long.
-        """
-        async with asyncio.timeout(self._timeout):
-            return await asyncio.wrap_future(self.threads.submit(make))
-
     def _begun(self, question: Hashable, make: Callable[[], T]) -> Making[T]:
         work = self.threads.submit(make)
         making = Making(work, asyncio.wrap_future(work))

@@ -13,7 +13,6 @@ from tidemill.engines.reading import failures
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pyarrow as pa
     from duckdb import DuckDBPyRelation
 
 MEDIA: Final = {
@@ -35,19 +34,28 @@ class Made:
 
     folder: tempfile.TemporaryDirectory[str]
     path: Path
-    size: int
+
+    @property
+    def size(self) -> int:
+        """Return how many bytes the file has."""
+        return self.path.stat().st_size
 
 
-def made(result: DuckDBPyRelation | pa.Table, form: str) -> Made:
+def place(form: str) -> Made:
+    """Return the file of a result that is yet to be written."""
+    folder = tempfile.TemporaryDirectory(prefix="tidemill-")
+    return Made(folder, Path(folder.name, f"result.{form}"))
+
+
+def made(result: DuckDBPyRelation, form: str) -> Made:
     """Write a result to a file of its own.
 
     Raises:
         TidemillError: the query failed, or took too long.
     """
-    folder = tempfile.TemporaryDirectory(prefix="tidemill-")
-    path = Path(folder.name, f"result.{form}")
-    export.write(result, form, path)
-    return Made(folder, path, path.stat().st_size)
+    file = place(form)
+    export.write(result, form, file.path)
+    return file
 
 
 def batches(relation: DuckDBPyRelation, most: int | None = None) -> Iterator[Any]:

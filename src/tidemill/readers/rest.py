@@ -76,6 +76,7 @@ def application(
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         live.start()
+        await serving.start()
         yield
         await live.stop()
         serving.stop()

@@ -11,7 +11,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 
-from tidemill.engines import export, reading
 from tidemill.engines.pages import Filter, Page
 from tidemill.errors import UsageError
 from tidemill.readers import bodies, examples, tables
@@ -20,7 +19,6 @@ from tidemill.readers.serving import JSON, add_heads, answer, headers, is_known,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pyarrow as pa
     from starlette.types import Receive, Scope, Send
 
     from tidemill.readers.published import Published
@@ -166,20 +164,12 @@ def _batches(published: Published, name: str, page: Page) -> Iterator[Any]:
 async def sql(request: Request, question: Question) -> Response:
     """The rows of one SELECT over the published tables and the lake, as an array; only where it is switched on."""
     serving = serving_of(request)
-    if not serving.settings.sql:
+    if serving.sql is None:
         raise HTTPException(403, "SQL is not switched on; start the server with --sql")
     _, form = _form(request, "", request.query_params.get("format"))
     published = await serving.newest()
-    file = await serving.files.run(lambda: _asked(published, question.query, form, serving.settings.max_rows))
+    file = await serving.sql.run(published.id, question.query, form)
     return Kept(file, form, headers(published, f'"{published.id}"') | {"Cache-Control": "no-store"})
-
-
-def _asked(published: Published, query: str, form: str, most: int) -> bodies.Made:
-    with reading.beside(published.tables) as connection:
-        found: pa.Table = export.arrow(reading.select(connection, query).limit(most + 1))
-    if found.num_rows > most:
-        raise UsageError(f"the query returns more than {most:,} rows; add a LIMIT")
-    return bodies.made(found, form)
 
 
 def _names(text: str | None) -> tuple[str, ...]:

@@ -17,13 +17,15 @@ from tidemill.errors import UsageError
 from tidemill.readers.grpc_service import Service
 from tidemill.readers.measures import Measures
 from tidemill.readers.rest import application
-from tidemill.readers.snapshots import Snapshots
+from tidemill.readers.snapshots import ENGINES, WITH_SQL, Snapshots
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from types import FrameType
 
     from tidemill.home import Home
+    from tidemill.readers.serving import Serving
     from tidemill.settings import Serve
 
 LOCAL: Final = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -42,6 +44,19 @@ class Addresses:
 
     http: str
     grpc: str
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which lets no SQL keep it from ending."""
+
+    def __init__(self, config: uvicorn.Config, serving: Serving) -> None:
+        super().__init__(config)
+        self._serving = serving
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End on a signal."""
+        self._serving.stop_sql()
+        super().handle_exit(sig, frame)
 
 
 def token_of(file: Path | None) -> str:
@@ -90,12 +105,14 @@ def run(home: Home, settings: Serve, *, token: str, insecure: bool, ready: Calla
         UsageError: an address cannot be listened on.
     """
     _log()
-    snapshots = Snapshots(home, seconds=settings.timeout_seconds)
+    engines = WITH_SQL if settings.sql else ENGINES
+    snapshots = Snapshots(home, seconds=settings.timeout_seconds, engines=engines)
     measures = Measures()
     service = Service(snapshots, measures, token=token, max_request_bytes=settings.max_request_bytes)
-    server = uvicorn.Server(
+    app = application(snapshots, settings, measures, token=token, hosts=_hosts(settings, token, insecure=insecure))
+    server = _Server(
         uvicorn.Config(
-            application(snapshots, settings, measures, token=token, hosts=_hosts(settings, token, insecure=insecure)),
+            app,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -103,7 +120,8 @@ def run(home: Home, settings: Serve, *, token: str, insecure: bool, ready: Calla
             ws_max_size=LARGEST_MESSAGE,
             ws_per_message_deflate=False,  # each client would be compressed for on its own
             timeout_graceful_shutdown=GRACE_SECONDS,
-        )
+        ),
+        app.state.serving,
     )
     with closing(_listen(settings.host, settings.port)) as sock:
         grpc_port = service.listen(settings.host, settings.grpc_port)
@@ -146,7 +164,8 @@ def _log() -> None:
     """Lines of the access log go to standard error as they are, and what goes wrong with them."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
-    for name, level in (("tidemill.access", logging.INFO), ("uvicorn.error", logging.WARNING)):
+    levels = {"tidemill.access": logging.INFO, "tidemill.sql": logging.WARNING, "uvicorn.error": logging.WARNING}
+    for name, level in levels.items():
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.setLevel(level)

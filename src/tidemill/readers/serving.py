@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from tidemill.errors import UsageError
 from tidemill.readers.answers import Answers
+from tidemill.readers.sql_process import SqlProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,7 @@ class Serving:
     answers: Answers[bytes]
     files: Answers[Made]
     openings: Answers[Published]
+    sql: SqlProcess | None
 
     @classmethod
     def of(cls, snapshots: Snapshots, settings: Serve) -> Serving:
@@ -57,14 +59,26 @@ class Serving:
             Answers(threads, most_bytes=MOST_BYTES, size=len, **limits),
             Answers(threads, most_bytes=MOST_FILE_BYTES, size=lambda made: made.size, **limits),
             Answers(opener, most_bytes=0, size=lambda _: 1, **limits),
+            SqlProcess(snapshots.home, settings) if settings.sql else None,
         )
 
     async def newest(self) -> Published:
         """The newest snapshot: at once, if it is open already."""
         return self.snapshots.at_hand() or await self.openings.get(self.snapshots.pointed(), self.snapshots.newest)
 
+    async def start(self) -> None:
+        """Start the process that runs SQL, if SQL is switched on."""
+        if self.sql:
+            await self.sql.start()
+
+    def stop_sql(self) -> None:
+        """Kill the process that runs SQL: nobody waits for it when the server is told to end."""
+        if self.sql:
+            self.sql.stop()
+
     def stop(self) -> None:
-        """Take no more questions; what is being made goes on to its end."""
+        """Take no more questions; what is being made goes on to its end, but for SQL."""
+        self.stop_sql()
         for answers in (self.answers, self.openings):
             answers.threads.shutdown(wait=False, cancel_futures=True)
 

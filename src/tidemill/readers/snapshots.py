@@ -19,15 +19,18 @@ if TYPE_CHECKING:
 KEPT: Final = 3
 """How many snapshots stay open; one that somebody still reads stays so until that is done."""
 ENGINES: Final = 2
-"""The tables and the lake are read by an engine each, which share the memory that there is."""
+"""One engine reads the tables and one the lake. They share the memory."""
+WITH_SQL: Final = ENGINES + 1
+"""Users' SQL runs on an engine of its own, in another process."""
 
 
 class Snapshots:
     """Snapshots of a home, each opened once, by whichever thread asks first."""
 
-    def __init__(self, home: Home, *, seconds: float) -> None:
+    def __init__(self, home: Home, *, seconds: float, engines: int = ENGINES) -> None:
         self.home = home
         self._seconds = seconds
+        self._engines = engines
         self._lock = Lock()
         self._open: OrderedDict[str, Published] = OrderedDict()
 
@@ -66,7 +69,7 @@ class Snapshots:
             found = self._open.get(folder.name)
             if found is None:
                 manifest = manifests.read(folder) if folder.name else manifests.Manifest()
-                found = published.opened(self.home, manifest, seconds=self._seconds, share=ENGINES)
+                found = published.opened(self.home, manifest, seconds=self._seconds, share=self._engines)
                 self._open[found.id] = found
             self._open.move_to_end(found.id)
             while len(self._open) > KEPT:
