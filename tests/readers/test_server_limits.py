@@ -136,15 +136,15 @@ def test_what_takes_too_long_is_ended(server: Server) -> None:
     assert time.monotonic() - began < 3
 
 
-def test_many_of_those_hold_up_nobody_for_long(server: Server) -> None:
-    """Those that have not begun when nobody waits for them any more never do."""
+def test_many_slow_queries_hold_up_nobody(server: Server) -> None:
+    """Half of `max_requests` may wait for SQL. The others are told 429, and a table is answered meanwhile."""
     with ThreadPoolExecutor(6) as threads:
         for _ in range(3):
-            answers = list(threads.map(lambda _: server.sql(HEAVY), range(6)))
-            assert {answer.status_code for answer in answers} == {504}
-    began = time.monotonic()
+            slow = [threads.submit(server.sql, HEAVY) for _ in range(6)]
+            while not all(one.done() for one in slow):
+                assert server.get(f"{TABLES}/activity_daily").status_code in {200, 429}
+            assert {one.result().status_code for one in slow} == {429, 504}
     assert servers.until(lambda: server.sql("SELECT 1 AS n").status_code == 200)
-    assert time.monotonic() - began < 2
 
 
 # Too many at once
@@ -152,18 +152,17 @@ def test_many_of_those_hold_up_nobody_for_long(server: Server) -> None:
 
 def test_too_many_at_once_are_refused(server: Server) -> None:
     """429 says when to ask again; whether the server is well is told even then."""
-    with ThreadPoolExecutor(12) as threads:
-        slow = [threads.submit(server.sql, HEAVY) for _ in range(12)]
-        seen = set()
-        while not all(one.done() for one in slow):
-            assert server.get("/healthz").status_code == 200
-            answer = server.get(f"{TABLES}/activity_daily")
-            seen.add(answer.status_code)
-            if answer.status_code == 429:
-                assert _detail(answer, 429) == "6 requests are being answered; ask again in a second"
-                assert answer.headers["retry-after"] == "1"
-    assert 429 in seen
-    assert {one.result().status_code for one in slow} == {429, 504}
+    head = (
+        b"POST /api/v1/sql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n"
+    )
+    with ExitStack() as clients:
+        for _ in range(6):
+            clients.enter_context(closing(_asked(server, head)))
+        answer = servers.until(lambda: full if (full := server.get(f"{TABLES}/activity_daily")).is_error else None)
+        assert answer
+        assert _detail(answer, 429) == "6 requests are being answered; ask again in a second"
+        assert answer.headers["retry-after"] == "1"
+        assert server.get("/healthz").status_code == 200
 
 
 def test_equal_questions_at_once_are_answered_once(server: Server) -> None:
