@@ -38,6 +38,9 @@ def loads(reports: Sequence[Report], refused: Mapping[str, Sequence[str]]) -> No
         if report.again:
             before = "loaded before in another format; records without an id count again"
             note(f"{report.source}: {_files(report.again, 'was', 'were')} {before}")
+        if (ignored := report.total("ignored")) and ignored == report.total("records_read"):
+            what = "the only record was" if ignored == 1 else f"all {ignored:,} records were"
+            note(f"{report.source}: {what} ignored: {_formats(report)} selects none of them; look at its WHERE")
         if quarantined := report.total("quarantined"):
             why = ", ".join(refused.get(report.source, ()))
             what = "1 record was" if quarantined == 1 else f"{quarantined:,} records were"
@@ -47,6 +50,11 @@ def loads(reports: Sequence[Report], refused: Mapping[str, Sequence[str]]) -> No
         note(f"tidemill: {failure}")
     if failures:
         raise failures[-1]
+
+
+def _formats(report: Report) -> str:
+    """Return the names of the formats that a source's loads were read by."""
+    return "format " + ", ".join(sorted({str(load["format"]) for load in report.loads}))
 
 
 def _files(count: int, one: str, many: str) -> str:

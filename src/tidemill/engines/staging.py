@@ -287,7 +287,11 @@ def stage_head(connection: DuckDBPyConnection, load: Load, *, alone: bool = True
     if not connection.execute(f"{derived} LIMIT 1").fetchall():
         return
     head = replace(
-        load, portion=replace(tail, start=0, end=tail.start, first_line=0), folder=load.folder / "head", spooled=True
+        load,
+        portion=replace(tail, start=0, end=tail.start, first_line=0),
+        folder=load.folder / "head",
+        spooled=True,
+        types={},
     )
     stage(connection, head, alone=alone)
     files = [str(path) for contract in (EVENT, METRIC) for path in head.staged(contract, "accepted")]

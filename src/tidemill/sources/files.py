@@ -62,7 +62,10 @@ _COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd"}
 
 @dataclass(frozen=True)
 class Seen:
-    """What is remembered of a file's last load: enough to skip it unread, or to read only what was added."""
+    """What is remembered of a file's last load: enough to skip it unread, or to read only what was added.
+
+    `fields` are the fields of JSON that the format's aliases have in common with its records.
+    """
 
     size: int
     mtime_ns: int
@@ -70,6 +73,7 @@ class Seen:
     end: int
     digest: str
     format: str
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,8 @@ def _portion(path: Path, format_name: str, parts: Iterable[str], last: Seen | No
         head = last if grows and last and last.format == format_name and 0 < last.end <= end else None
         whole, tail, head_lines = _digests(file, head, end)
         start = last.end if head and last and tail else 0
-        seen = Seen(stat.st_size, stat.st_mtime_ns, stat.st_ino, end, whole, format_name)
+        fields = tuple(head.fields) if head and start else ()
+        seen = Seen(stat.st_size, stat.st_mtime_ns, stat.st_ino, end, whole, format_name, fields)
     if end == 0:
         return None
     values = path_parts(path, parts)
