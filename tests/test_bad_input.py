@@ -168,15 +168,16 @@ def test_a_home_that_is_a_file(tidemill: Command) -> None:
     assert str(good) in ended.said[0]
 
 
-def unprivileged(home: Path, *names: Path) -> Outcome:
-    """Ingest in a process that has no right to read and write everything, even if this one has."""
+def unprivileged(home: Path, *names: Path, program: str = "") -> Outcome:
+    """Ingest in a process that has no right to read and write everything, even if this one has; or run a program."""
     words: list[str | Path] = []
     if os.geteuid() == 0:
         setpriv = shutil.which("setpriv")
         if setpriv is None:
             pytest.skip("root reads and writes everything, and there is no setpriv to take that from it")
         words = [setpriv, "--bounding-set=-dac_override,-dac_read_search"]
-    words += [sys.executable, "-m", "tidemill", "--home", home, "ingest", "--record", "event", *names]
+    ingest: list[str | Path] = ["-m", "tidemill", "--home", home, "ingest", "--record", "event", *names]
+    words += [sys.executable, *(["-c", program, str(home)] if program else ingest)]
     ended = subprocess.run(words, check=False, capture_output=True, text=True)
     return Outcome(ended.returncode, ended.stdout, ended.stderr.splitlines())
 

@@ -37,7 +37,7 @@ class Memory:
         """Remember that loads are in the lake."""
         if not loads:
             return
-        self._seen |= {load.uri: _seen(load, load.portion) for load in loads if load.portion}
+        self._seen |= {str(load.portion.path): _seen(load, load.portion) for load in loads if load.portion}
         beside = (
             self._staging / f"{uuid.uuid4().hex}.json"
         )  # where it is swept if this is killed before it has its name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING
 
 from tidemill import catalog
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from tidemill.verify import Outcome
 
 
-def loads(reports: Sequence[Report], refused: Mapping[str, Sequence[str]]) -> None:
+def loads(reports: Sequence[Report], refused: Mapping[str, Sequence[str]], *, debug: bool = False) -> None:
     """What became of the records of each source; `refused` are the reasons for which records of it were.
+
+    With `debug`, every failure is told with its traceback; the one that is raised is left to the caller.
 
     Raises:
         TidemillError: the last of the failures, after the others were said.
@@ -47,6 +50,8 @@ def loads(reports: Sequence[Report], refused: Mapping[str, Sequence[str]]) -> No
             note(f"{report.source}: {what} quarantined ({why}); see: tidemill quarantine list")
     failures = [failure for report in reports for failure in report.failures]
     for failure in failures[:-1]:
+        if debug:
+            traceback.print_exception(failure)
         note(f"tidemill: {failure}")
     if failures:
         raise failures[-1]

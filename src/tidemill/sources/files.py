@@ -24,6 +24,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 import duckdb
 
 from tidemill.errors import SourceError
+from tidemill.names import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -215,7 +216,8 @@ def opened(path: Path, compression: str) -> IO[bytes]:
     import pyarrow as pa  # for the few files that the engine does not read itself
 
     kinds: dict[str, Any] = {"none": None, "gzip": "gzip", "zstd": "zstd"}
-    return cast("IO[bytes]", pa.input_stream(str(path), compression=kinds[compression]))
+    # Opened here, as the library takes only names that are UTF-8.
+    return cast("IO[bytes]", pa.input_stream(path.open("rb"), compression=kinds[compression]))
 
 
 def _settled_end(file: IO[bytes], stat: os.stat_result) -> int:
@@ -274,6 +276,7 @@ def _newlines(descriptor: int, end: int) -> int:
 
 def path_parts(path: Path, names: Iterable[str]) -> dict[str, str]:
     """The parts of a path that a format reads: `filename`, and the values of `key=value` folders and names."""
+    path = Path(shown(path))
     stem = path.name
     while Path(stem).suffix.lower() in {*LAYOUTS, *_COMPRESSIONS}:
         stem = Path(stem).stem
