@@ -104,6 +104,23 @@ UNUSABLE: dict[str, tuple[str, bytes | None]] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["a"], "the only record was ignored: format {form} selects none of them; look at its WHERE"),
+        (["a", "b"], "all 2 records were ignored: format {form} selects none of them; look at its WHERE"),
+        (["a", "good"], None),
+    ],
+)
+def test_a_format_that_ignores_every_record_says_so(tidemill: Command, names: list[str], said: str | None) -> None:
+    """One line on standard error, besides the count; nothing where it took one record."""
+    form = tidemill.lake.put("my.sql", f"{FORMAT} WHERE name = 'good'")
+    path = tidemill.lake.write("a.jsonl", *(json.dumps(event(name=name)) for name in names))
+    ended = tidemill("ingest", "--format", form, path)
+    assert ended.code == 0
+    assert ended.errors[1:] == ([f"files: {said.format(form=form)}"] if said else [])
+
+
 @pytest.mark.parametrize("fault", UNUSABLE)
 def test_a_whole_file_that_cannot_be_used(tidemill: Command, fault: str) -> None:
     """It is named in one line, with exit code 2; the good file beside it is loaded."""
@@ -151,15 +168,16 @@ def test_a_home_that_is_a_file(tidemill: Command) -> None:
     assert str(good) in ended.said[0]
 
 
-def unprivileged(home: Path, *names: Path) -> Outcome:
-    """Ingest in a process that has no right to read and write everything, even if this one has."""
+def unprivileged(home: Path, *names: Path, program: str = "") -> Outcome:
+    """Ingest in a process that has no right to read and write everything, even if this one has; or run a program."""
     words: list[str | Path] = []
     if os.geteuid() == 0:
         setpriv = shutil.which("setpriv")
         if setpriv is None:
             pytest.skip("root reads and writes everything, and there is no setpriv to take that from it")
         words = [setpriv, "--bounding-set=-dac_override,-dac_read_search"]
-    words += [sys.executable, "-m", "tidemill", "--home", home, "ingest", "--record", "event", *names]
+    ingest: list[str | Path] = ["-m", "tidemill", "--home", home, "ingest", "--record", "event", *names]
+    words += [sys.executable, *(["-c", program, str(home)] if program else ingest)]
     ended = subprocess.run(words, check=False, capture_output=True, text=True)
     return Outcome(ended.returncode, ended.stdout, ended.stderr.splitlines())
 

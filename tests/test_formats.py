@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tidemill import formats
 from tidemill.errors import FormatError
 
 if TYPE_CHECKING:
@@ -108,6 +107,10 @@ class TestCounting:
         assert counts == {"records_read": 4, "accepted": 2, "quarantined": 2}
         assert mapped.lake.refusals() == [(2, None, "not an object"), (3, None, "not an object")]
 
+    def test_a_document_may_begin_with_empty_lines(self, mapped: Mapped) -> None:
+        """An object after them is a record like any other."""
+        assert mapped.ingest(FORMAT, "a.json", f"\n \n{LINES[0]}\n") == {"records_read": 1, "accepted": 1}
+
     def test_rows_of_a_csv_that_are_none_are_refused(self, mapped: Mapped) -> None:
         """They count as read, and the rows around them keep their lines."""
         text = "ts,kind,who\n2026-02-10,a,u\n2026-02-10,a\nsoon,b,\n2026-02-10,left out,\n"
@@ -155,36 +158,6 @@ class TestFields:
             '{"t s": "2026-02-10", "a-b": "k", "SELECT": "s", "Kind": "K", "kind": "no"}',
         )
         assert mapped.events("type", "name", "user_id") == [["k", "s", "K"]]
-
-    @pytest.mark.parametrize(
-        ("select", "expected"),
-        [
-            ("coalesce(type, kind) AS type", ["t", None]),
-            ("kind AS type, type || '!' AS name", ["k", "k!"]),
-            ("kind AS type, raw.type AS name", ["k", "t"]),
-        ],
-        ids=["defined from itself", "used as alias", "named by its table"],
-    )
-    def test_a_name_may_be_a_field_and_an_alias(self, mapped: Mapped, select: str, expected: list[str | None]) -> None:
-        """Of JSON, a name that the select defines means that, unless it is defined from itself or named as raw's."""
-        sql = f"-- record: event\nSELECT line, ts AS timestamp, {select} FROM raw"
-        mapped.ingest(sql, "a.jsonl", '{"ts": "2026-02-10", "kind": "k", "type": "t"}')
-        assert mapped.events("type", "name") == [expected]
-
-    @pytest.mark.parametrize(
-        ("select", "names"),
-        [
-            ("SELECT line, a AS x, b ->> '$.c' AS y FROM raw WHERE c > 1", {"a", "b", "c"}),
-            ("WITH x AS (SELECT line, a FROM raw) SELECT line, a AS name, b FROM x", {"a"}),
-            ("SELECT r.line, r.a AS name, r.name AS type FROM raw AS r", {"a", "name"}),
-            ("SELECT line, a AS name, name AS type FROM raw", {"a"}),
-            ("SELECT line, t.item AS name FROM raw, unnest(a) AS t(item)", {"a"}),
-            ("SELECT line, 1 AS name FROM raw", set()),
-        ],
-    )
-    def test_the_fields_of_a_select_are_told_by_its_names(self, select: str, names: set[str]) -> None:
-        """What a select uses of raw and does not define is looked for in each object."""
-        assert set(formats.fields(select)) == names
 
     def test_parts_of_the_path_are_columns(self, mapped: Mapped) -> None:
         """Those that the header asks for, and they win over a field of the same name."""

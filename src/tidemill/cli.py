@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -100,7 +101,11 @@ def ingest(
     from tidemill import quarantine, results
 
     found = _ingest(mill, names or [], reread=reread, **options)
-    results.loads(found, quarantine.reasons(mill.home, mill.settings, found))
+    results.loads(found, quarantine.reasons(mill.home, mill.settings, found), debug=_is_debug(context))
+
+
+def _is_debug(context: typer.Context) -> bool:
+    return bool(context.find_root().params["debug"])
 
 
 def _ingest(mill: Tidemill, names: Sequence[str], *, reread: bool = False, **options: str | None) -> list[Report]:
@@ -177,7 +182,7 @@ def run(context: typer.Context, full: Full = False, as_of: AsOf = None) -> None:
     mill = mill_of(context)
     found = _ingest(mill, [])
     try:
-        results.loads(found, quarantine.reasons(mill.home, mill.settings, found))
+        results.loads(found, quarantine.reasons(mill.home, mill.settings, found), debug=_is_debug(context))
     finally:
         _build(mill, [], full=full, as_of=as_of)
 
@@ -224,6 +229,9 @@ def simulate(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; a failure is one line on standard error and an exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A locale that has not all letters is no failure.
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(_run(given or ["--help"]))
 
 

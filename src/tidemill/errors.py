@@ -14,7 +14,8 @@
     ├── DamagedError         something stored was cut, changed or deleted behind our back
     ├── StorageError         the disk refuses: permissions, a limit
     │   └── NoRoomError      it is full, or fails; safe to try again
-    └── LockTimeoutError     somebody else holds the home; safe to try again
+    ├── LockTimeoutError     somebody else holds the home; safe to try again
+    └── UnexpectedError      one file failed in a way that nobody foresaw; the others go on
 
 `transient` says whether trying again may help; retrying is decided by it alone.
 """
@@ -49,6 +50,15 @@ def redacted(text: str) -> str:
     return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
 
 
+_UNPRINTABLE: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f\udc80-\udcff]")
+"""What may stand in a file's name, but would break a line or could not be written: bytes that are not UTF-8, too."""
+
+
+def on_one_line(text: str) -> str:
+    r"""Return a text with control characters, and bytes that are not UTF-8, as `\xe9`."""
+    return _UNPRINTABLE.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", text)
+
+
 class TidemillError(Exception):
     """Any failure that the user should read: one line that says what, where and what to do, and no secret."""
 
@@ -56,7 +66,7 @@ class TidemillError(Exception):
     transient: ClassVar[bool] = False
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(redacted(message))
+        super().__init__(on_one_line(redacted(message)))
 
 
 class UsageError(TidemillError):
@@ -159,3 +169,7 @@ class LockTimeoutError(TidemillError):
     """Somebody else holds the home."""
 
     transient = True
+
+
+class UnexpectedError(TidemillError):
+    """One file failed in a way that nobody foresaw: `__cause__` is what was raised."""

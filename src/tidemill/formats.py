@@ -16,9 +16,7 @@ from tidemill.records import CONTRACTS
 from tidemill.settings import NATIVE, sql_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from sqlglot.expressions import Select
+    from collections.abc import Mapping
 
 _RECORD = re.compile(r"^--\s*record:\s*(\S+)\s*$", re.MULTILINE)
 _PATH = re.compile(r"^--\s*path:\s*(.+?)\s*$", re.MULTILINE)
@@ -74,40 +72,3 @@ def _parse(name: str, text: str) -> Format:
             raise FormatError(message)
     parts = tuple(part.strip() for found in _PATH.findall(head) for part in found.split(","))
     return Format(name, text, parts, dict(zip(records, selects, strict=True)))
-
-
-def fields(select: str) -> tuple[str, ...]:
-    """The names that a format's select may mean as fields of `raw`: those that it uses and does not itself define."""
-    import sqlglot  # half a second, for formats of JSON only
-    from sqlglot import errors, expressions
-
-    try:
-        tree = sqlglot.parse_one(select, dialect="duckdb")
-    except errors.SqlglotError:
-        return tuple(dict.fromkeys(re.findall(r"[A-Za-z_]\w*", select)))
-    names: dict[str, None] = {}
-    for query in tree.find_all(expressions.Select):
-        if "raw" in {table.name for table in query.find_all(expressions.Table) if table.parent_select is query}:
-            names |= dict.fromkeys(_free_names(query))
-    return tuple(name for name in names if name != "line")
-
-
-def _raw_names(query: Select) -> set[str]:
-    """What a select calls `raw`."""
-    from sqlglot import expressions
-
-    return {table.alias_or_name for table in query.find_all(expressions.Table) if table.name == "raw"}
-
-
-def _free_names(query: Select) -> Iterator[str]:
-    """The columns that a select uses and does not define, or renews from a column of that name, or names by table."""
-    from sqlglot import expressions
-
-    aliases = list(query.find_all(expressions.Alias))
-    defined = {alias.alias for alias in aliases}
-    for table in query.find_all(expressions.TableAlias):
-        defined |= {table.name, *(column.name for column in table.columns)}
-    renewed = {a.alias for a in aliases if a.alias in {column.name for column in a.this.find_all(expressions.Column)}}
-    for column in query.find_all(expressions.Column):
-        if column.name not in defined or column.name in renewed or column.table in _raw_names(query):
-            yield column.name

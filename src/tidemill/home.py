@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from tidemill import locks, storage, versions
 from tidemill.errors import NoRoomError, UsageError
+from tidemill.names import is_utf8, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +41,8 @@ class Home:
             raise UsageError(
                 f"{found} cannot be a home: Delta takes {escape[0]} for another character; rename the folder"
             )
+        if not is_utf8(found):
+            raise UsageError(f"{shown(found)} cannot be a home: its path is not UTF-8; rename the folder")
         versions.check(found)
         return cls(found)
 

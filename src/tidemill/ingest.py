@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill import formats, storage, waiting, workplace
+from tidemill import failures, formats, storage, waiting, workplace
 from tidemill.engines.load import identity, of_portion
 from tidemill.errors import SourceError, UsageError
 from tidemill.loading import Loader, Queue, Report
 from tidemill.memory import Memory
+from tidemill.names import is_utf8, shown
 from tidemill.settings import Source, expanded
 from tidemill.sources import files, finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from tidemill.engines.load import Load
     from tidemill.formats import Format
     from tidemill.home import Home
     from tidemill.settings import Settings
+    from tidemill.sources.files import Portion, Seen
 
 
 def ingest(
@@ -82,13 +84,16 @@ class _Run:
         return report
 
     def _take(self, source: Source, form: Format, path: Path, queue: Queue) -> None:
+        """Take what is new in one file; whatever fails while it is looked at is the failure of that file."""
+        last = queue.memory.of(path)
         try:
-            load = self._new(source, form, path, queue)
-        except SourceError as error:  # any other is of the home, and all files would meet it
-            queue.report.failures.append(error)
-        else:
-            if load:
-                queue.take(load)
+            portion = self._portion(source, form, path, last, queue.report)
+        except Exception as error:  # noqa: BLE001 - one file must not stop the others
+            queue.report.failures.append(failures.of_reading(error, path))
+            return
+        # From here on a failure is the home's, and all files would meet it.
+        if portion and (load := self._new(source, form, portion, last, queue)):
+            queue.take(load)
 
     def _found(self, source: Source, report: Report) -> list[Path]:
         """The files of a source; a name of nothing is a failure beside the others."""
@@ -96,22 +101,23 @@ class _Run:
         patterns = [expanded(path, self.loader.home.path) for path in source.path]
         for pattern in patterns:
             try:
-                found |= dict.fromkeys(finding.find([pattern]))
-            except UsageError as error:
-                report.failures.append(error)
+                found |= dict.fromkeys(finding.find([pattern], report.failures.append))
+            except Exception as error:  # noqa: BLE001 - one path must not stop the others
+                report.failures.append(failures.of_reading(error, Path(pattern)))
         for path in list(finding.astray(patterns, found)):
-            why = f"{path} is a link that leads out of its folder; name {path.resolve()}, or its folder, as a path too"
+            target = finding.real(path)
+            why = f"{path} is a link that leads out of its folder; name {target}, or its folder, as a path too"
             report.failures.append(SourceError(why))
             del found[path]
-        return list(found)
+        # Of two equal files one is loaded: rather the one with a name that can be written down.
+        return sorted(found, key=is_utf8, reverse=True)
 
     def _say(self, source: Source, number: int, paths: Sequence[Path]) -> None:
         if self.progress:
             self.progress(source.name, number, len(paths))
 
-    def _new(self, source: Source, form: Format, path: Path, queue: Queue) -> Load | None:
-        """A file's new portion as a load; None when there is nothing new in it."""
-        last, report = queue.memory.of(path), queue.report
+    def _portion(self, source: Source, form: Format, path: Path, last: Seen | None, report: Report) -> Portion | None:
+        """Return what is new in a file; None when there is nothing new in it."""
         signature = identity(source, "", form)
         if not self.reread and last and last.format == signature and files.unchanged(path, last):
             report.unchanged += 1
@@ -121,8 +127,12 @@ class _Run:
             if path.stat().st_size:
                 report.unchanged += 1
             else:
-                report.empty.append(str(path))
-            return None
+                report.empty.append(shown(path))
+        return portion
+
+    def _new(self, source: Source, form: Format, portion: Portion, last: Seen | None, queue: Queue) -> Load | None:
+        """Return a file's new portion as a load; None when the lake has it."""
+        report = queue.report
         load = of_portion(source, form, portion, workplace.of(self.loader.home))
         if load.load_id in self.loader.begun:
             report.unchanged += 1
@@ -132,5 +142,5 @@ class _Run:
             queue.memory.keep([load])
             return None
         self.loader.begun.add(load.load_id)
-        report.again += bool(last and last.format != signature)
+        report.again += bool(last and last.format != portion.seen.format)
         return load

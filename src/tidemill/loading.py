@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 import duckdb
 
-from tidemill import lake, parallel, session, waiting, workplace
+from tidemill import failures, lake, parallel, session, waiting, workplace
 from tidemill.engines import bundle, checking, contract, relations, releasing, staging
 from tidemill.engines import duckdb as engine
 from tidemill.engines.settlement import carriers, settle
-from tidemill.errors import StorageError, TidemillError
+from tidemill.errors import TidemillError
 from tidemill.records import JOB
 from tidemill.sealed import opening
 
@@ -154,17 +154,15 @@ class Queue:
 
     def _stage_together(self, loads: Sequence[Load]) -> None:
         """Stage loads as one; they have no carrier where only each by itself can say what is wrong with it."""
-        with bundle.bundle(loads, workplace.of(self.loader.home)) as carrier:
-            if carrier is None:
-                return
-            try:
-                staging.stage(self.loader.connection, carrier)
-            except BaseException as error:
-                shutil.rmtree(carrier.folder, ignore_errors=True)
-                if not isinstance(error, TidemillError) or isinstance(error, StorageError):
-                    raise
-                for load in loads:
-                    load.carrier = None
+        connection, place = self.loader.connection, workplace.of(self.loader.home)
+        try:
+            with bundle.bundle(loads, place) as carrier:
+                if carrier:
+                    self._stage(connection, carrier)
+        except Exception as error:  # noqa: BLE001 - what is of the home is raised again
+            failures.of_staging(error, "a file", place)
+            for load in loads:
+                load.carrier = None
 
     def _stage_alone(self, loads: Sequence[Load]) -> dict[str, TidemillError]:
         """Stage loads each by itself, some at the same time; what is wrong with those that cannot be used.
@@ -195,15 +193,20 @@ class Queue:
         lines = load.fast and not load.large
         load.lenient = lines and self.lenient  # the files of a source are like each other
         try:
-            staging.stage(connection, load, alone=alone)
-            staging.stage_head(connection, load, alone=alone)
-        except BaseException as error:
-            shutil.rmtree(load.folder, ignore_errors=True)
-            if isinstance(error, StorageError) or not isinstance(error, TidemillError):
-                raise
-            return error
+            self._stage(connection, load, alone=alone)
+        except Exception as error:  # noqa: BLE001 - what is of the home is raised again
+            return failures.of_staging(error, load.uri, load.folder)
         self.lenient = self.lenient or (lines and load.lenient)
         return None
+
+    @staticmethod
+    def _stage(connection: DuckDBPyConnection, load: Load, *, alone: bool = True) -> None:
+        try:
+            staging.stage(connection, load, alone=alone)
+            staging.stage_head(connection, load, alone=alone)
+        except BaseException:
+            shutil.rmtree(load.folder, ignore_errors=True)
+            raise
 
     def _add(self, loads: Sequence[Load]) -> None:
         if loads and self.staged and (loads[0].large or self.staged[-1].large or self._is_full()):

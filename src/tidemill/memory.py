@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tidemill.sources import files
@@ -36,9 +37,15 @@ class Memory:
         """Remember that loads are in the lake."""
         if not loads:
             return
-        self._seen |= {load.uri: load.portion.seen for load in loads if load.portion}
+        self._seen |= {str(load.portion.path): _seen(load, load.portion) for load in loads if load.portion}
         beside = (
             self._staging / f"{uuid.uuid4().hex}.json"
         )  # where it is swept if this is killed before it has its name
         beside.write_text(json.dumps({path: vars(seen) for path, seen in self._seen.items()}))
         beside.rename(self._file)
+
+
+def _seen(load: Load, portion: files.Portion) -> files.Seen:
+    """Return what is remembered of a file; of one that may grow, also the fields that its records have."""
+    found = load.types if portion.layout is files.Layout.LINES else ()
+    return replace(portion.seen, fields=tuple(dict.fromkeys([*portion.seen.fields, *found])))

@@ -11,7 +11,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tidemill.errors import UsageError
+from tidemill.errors import UsageError, on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,4 +165,4 @@ def _cell(value: Any) -> str:  # noqa: ANN401 - a value of any SQL type
 
 def note(text: str) -> None:
     """A notice for a person, beside the result."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(on_one_line(text) + "\n")

@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tidemill import formats, lake, session, storage, waiting, workplace
+from tidemill import failures, formats, lake, session, storage, waiting, workplace
 from tidemill.engines import export, relations, retrying, staging
 from tidemill.engines.load import Load, identity
 from tidemill.errors import UsageError
@@ -101,12 +101,18 @@ def _feed(
         report = reports.setdefault(group.source, Report(group.source))
         try:
             load = _load(home, settings, connection, group)
+        except UsageError as error:
+            report.failures.append(error)
+            continue
+        try:
             staging.stage(connection, load)
+        except Exception as error:  # noqa: BLE001 - what is of the home is raised again
+            report.failures.append(failures.of_staging(error, group.uri, load.folder))
+            continue
+        try:
             report.loads += commit(home, connection, [load], known, settings)
         except OvertakenError:
             overtaken.append(group.alike)
-        except UsageError as error:
-            report.failures.append(error)
     return overtaken
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING
 
 from tidemill import catalog
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from tidemill.verify import Outcome
 
 
-def loads(reports: Sequence[Report], refused: Mapping[str, Sequence[str]]) -> None:
+def loads(reports: Sequence[Report], refused: Mapping[str, Sequence[str]], *, debug: bool = False) -> None:
     """What became of the records of each source; `refused` are the reasons for which records of it were.
+
+    With `debug`, every failure is told with its traceback; the one that is raised is left to the caller.
 
     Raises:
         TidemillError: the last of the failures, after the others were said.
@@ -38,15 +41,25 @@ def loads(reports: Sequence[Report], refused: Mapping[str, Sequence[str]]) -> No
         if report.again:
             before = "loaded before in another format; records without an id count again"
             note(f"{report.source}: {_files(report.again, 'was', 'were')} {before}")
+        if (ignored := report.total("ignored")) and ignored == report.total("records_read"):
+            what = "the only record was" if ignored == 1 else f"all {ignored:,} records were"
+            note(f"{report.source}: {what} ignored: {_formats(report)} selects none of them; look at its WHERE")
         if quarantined := report.total("quarantined"):
             why = ", ".join(refused.get(report.source, ()))
             what = "1 record was" if quarantined == 1 else f"{quarantined:,} records were"
             note(f"{report.source}: {what} quarantined ({why}); see: tidemill quarantine list")
     failures = [failure for report in reports for failure in report.failures]
     for failure in failures[:-1]:
+        if debug:
+            traceback.print_exception(failure)
         note(f"tidemill: {failure}")
     if failures:
         raise failures[-1]
+
+
+def _formats(report: Report) -> str:
+    """Return the names of the formats that a source's loads were read by."""
+    return "format " + ", ".join(sorted({str(load["format"]) for load in report.loads}))
 
 
 def _files(count: int, one: str, many: str) -> str:

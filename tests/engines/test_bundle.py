@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.conftest import Lake, event, job, metric
 from tidemill import Tidemill, loading
 from tidemill.engines import bundle, staging
-from tidemill.errors import NoRoomError, SourceError, TidemillError, UsageError
+from tidemill.errors import NoRoomError, SourceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,7 +157,7 @@ def test_files_that_lack_memory_side_by_side_are_read_one_by_one(
     def short(connection: DuckDBPyConnection, load: Load, **options: bool) -> None:
         tried[load.uri] += 1
         if load.uri == str(paths[0]) or (load.uri == str(paths[1]) and tried[load.uri] == 1):
-            raise TidemillError(f"{load.uri} does not fit") from duckdb.OutOfMemoryException("no")
+            raise SourceError(f"{load.uri} does not fit") from duckdb.OutOfMemoryException("no")
         stage(connection, load, **options)
 
     monkeypatch.setattr(staging, "stage", short)

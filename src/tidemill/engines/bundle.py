@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from tidemill.engines import relations
 from tidemill.engines.load import of_portion
 from tidemill.sources.files import Layout, Portion, Seen, reading
-from tidemill.sources.finding import is_pattern
+from tidemill.sources.finding import is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ def fits(load: Load) -> bool:
         and portion.compression == "none"
         and portion.whole
         and load.bytes <= MOST_BYTES
-        and not is_pattern(load.uri)
+        and is_plain(portion.path)
     )
 
 

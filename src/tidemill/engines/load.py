@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from tidemill.sources.files import (
-    Layout,
-)
+from tidemill.names import shown
+from tidemill.sources.files import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -135,7 +134,7 @@ def of_portion(
         source,
         form,
         load_id,
-        str(portion.path),
+        shown(portion.path),
         portion.end - portion.start,
         portion.content_hash,
         staging / uuid.uuid4().hex,

@@ -55,6 +55,12 @@ def trespass(connection: DuckDBPyConnection, select: str, relations: Collection[
         return "is nested too deep"
 
 
+def tree(connection: DuckDBPyConnection, select: str) -> object:
+    """Return the tree of one SELECT, which may end in semicolons and comments."""
+    (statement,) = connection.extract_statements(select)
+    return json.loads(_serialized(connection, statement.query))
+
+
 def _serialized(connection: DuckDBPyConnection, statement: str) -> str:
     """The tree of a SELECT, as JSON."""
     text: str = connection.execute("SELECT json_serialize_sql($1)", [statement]).fetchall()[0][0]

@@ -234,26 +234,27 @@ def _as_json(expression: str, kind: str) -> str:
     return f"CASE WHEN isfinite({expression}) THEN to_json({expression}) ELSE {text} END" if kind in _FLOATS else text
 
 
-def fields(numbered: str, names: Iterable[str]) -> str:
-    """The top-level fields of JSON objects as text columns, beside line: what a format reads as `raw`."""
-    shape = json.dumps(dict.fromkeys(names, "VARCHAR"))
+def fields(numbered: str, columns: Mapping[str, tuple[str, str]]) -> str:
+    """The top-level fields of JSON objects, beside line: what a format reads as `raw`.
+
+    `columns` says of each column which key it holds, and its type. All are text, but of what came from a Parquet file.
+    """
+    if not columns:
+        return f"SELECT line FROM ({numbered}) WHERE {_problem('raw')} IS NULL"
+    shape = json.dumps(dict.fromkeys((key for key, _ in columns.values()), "VARCHAR"))
+    selected = ", ".join(f"{_typed(key, kind)} AS {identifier(name)}" for name, (key, kind) in columns.items())
     return (
-        f"SELECT line, unnest(object) FROM (SELECT line, TRY(json_transform(raw, {literal(shape)})) AS object "
-        f"FROM ({numbered}) WHERE starts_with(ltrim(raw, ' \t\r'), '{{')) WHERE object IS NOT NULL"
-        if names
-        else f"SELECT line FROM ({numbered}) WHERE {_problem('raw')} IS NULL"
+        f"SELECT line, {selected} FROM (SELECT line, TRY(json_transform(raw, {literal(shape)})) AS object "
+        f"FROM ({numbered}) WHERE starts_with(ltrim(raw, ' \t\r\n'), '{{')) WHERE object IS NOT NULL"
     )
 
 
-def cast(rows: str, names: Iterable[str], types: Mapping[str, str]) -> str:
-    """Texts as the types that they had in a Parquet file."""
-    values = {
-        name: f"CAST({identifier(name)} AS JSON)" if _is_nested(types[name]) else identifier(name)
-        for name in names
-        if name in types
-    }
-    replaced = ", ".join(f"CAST({value} AS {types[name]}) AS {identifier(name)}" for name, value in values.items())
-    return f"SELECT * REPLACE ({replaced}) FROM ({rows})" if replaced else rows
+def _typed(key: str, kind: str) -> str:
+    """A field's text as a value of the type that it had."""
+    text = f"object.{identifier(key)}"
+    if kind == "VARCHAR":
+        return text
+    return f"CAST(CAST({text} AS JSON) AS {kind})" if _is_nested(kind) else f"CAST({text} AS {kind})"
 
 
 def _problem(raw: str) -> str:

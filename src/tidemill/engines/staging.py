@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from tidemill import storage
-from tidemill.engines import bundle, checking, faults, inputs, objects, raw, settle
+from tidemill.engines import bundle, checking, inputs, objects, raw, settle, unusable
 from tidemill.engines import contract as contract_sql
 from tidemill.engines import duckdb as engine
-from tidemill.engines.mapped import format_fault, stage_format
+from tidemill.engines.mapped import stage_format
 from tidemill.engines.native import stage_native
 from tidemill.engines.quoting import literal, literals
-from tidemill.errors import SourceError, UsageError
 from tidemill.records import CONTRACTS, EVENT, JOB, METRIC, QUARANTINE
 from tidemill.sources.files import MAX_RAW_BYTES, Layout
-from tidemill.sources.finding import is_pattern
+from tidemill.sources.finding import is_plain
 from tidemill.sources.spool import RETURN, check_whole, has_blank_rows, spool, spool_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from duckdb import DuckDBPyConnection
 
@@ -61,8 +61,9 @@ def _stage_carefully(connection: DuckDBPyConnection, load: Load, threads: int) -
                 threads = 1
                 connection.execute("SET threads = 1")
             elif not _more_careful(load, error):
-                storage.check(error, load.folder)
-                raise _unusable(load, error) from error
+                if not unusable.is_of_source(load, error):
+                    storage.check(error, load.folder)
+                raise unusable.fault(load, error) from error
             shutil.rmtree(load.folder)
         else:
             break
@@ -74,8 +75,8 @@ def _make_readable(load: Load) -> None:
     load.folder.mkdir(parents=True)
     if load.spooled:
         _spool(load)
-    elif load.portion and is_pattern(str(load.portion.path)):
-        _name_plainly(load)
+    elif load.portion and not is_plain(load.portion.path):
+        _name_plainly(load, load.portion.path)
 
 
 def _look_at(load: Load, portion: Portion) -> None:
@@ -102,15 +103,6 @@ def _more_careful(load: Load, error: duckdb.Error) -> bool:
     return False
 
 
-def _unusable(load: Load, error: duckdb.Error) -> UsageError:
-    if isinstance(error, duckdb.OutOfMemoryException):
-        return SourceError(f"{load.uri} cannot be loaded: {faults.unfit(error)}")
-    message = str(error).splitlines()[0]
-    if not load.format.native:
-        return format_fault(load, message)
-    return SourceError(f"{load.uri} cannot be read: {message}")
-
-
 def _spool(load: Load) -> None:
     if load.portion is None:
         return
@@ -122,10 +114,10 @@ def _spool(load: Load) -> None:
     load.readable = str(target)
 
 
-def _name_plainly(load: Load) -> None:
-    """Let the engine read a file by another name: its own would stand for other files, too."""
+def _name_plainly(load: Load, path: Path) -> None:
+    """Let the engine read a file by another name, as its own stands for other files, or is not UTF-8."""
     link = load.folder / "input"
-    link.symlink_to(load.uri)
+    link.symlink_to(path)
     load.readable = str(link)
 
 
@@ -287,7 +279,11 @@ def stage_head(connection: DuckDBPyConnection, load: Load, *, alone: bool = True
     if not connection.execute(f"{derived} LIMIT 1").fetchall():
         return
     head = replace(
-        load, portion=replace(tail, start=0, end=tail.start, first_line=0), folder=load.folder / "head", spooled=True
+        load,
+        portion=replace(tail, start=0, end=tail.start, first_line=0),
+        folder=load.folder / "head",
+        spooled=True,
+        types={},
     )
     stage(connection, head, alone=alone)
     files = [str(path) for contract in (EVENT, METRIC) for path in head.staged(contract, "accepted")]

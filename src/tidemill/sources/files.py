@@ -24,6 +24,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 import duckdb
 
 from tidemill.errors import SourceError
+from tidemill.names import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -62,7 +63,10 @@ _COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd"}
 
 @dataclass(frozen=True)
 class Seen:
-    """What is remembered of a file's last load: enough to skip it unread, or to read only what was added."""
+    """What is remembered of a file's last load: enough to skip it unread, or to read only what was added.
+
+    `fields` are the fields of JSON that the format's aliases have in common with its records.
+    """
 
     size: int
     mtime_ns: int
@@ -70,6 +74,7 @@ class Seen:
     end: int
     digest: str
     format: str
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,8 @@ def _portion(path: Path, format_name: str, parts: Iterable[str], last: Seen | No
         head = last if grows and last and last.format == format_name and 0 < last.end <= end else None
         whole, tail, head_lines = _digests(file, head, end)
         start = last.end if head and last and tail else 0
-        seen = Seen(stat.st_size, stat.st_mtime_ns, stat.st_ino, end, whole, format_name)
+        fields = tuple(head.fields) if head and start else ()
+        seen = Seen(stat.st_size, stat.st_mtime_ns, stat.st_ino, end, whole, format_name, fields)
     if end == 0:
         return None
     values = path_parts(path, parts)
@@ -210,7 +216,8 @@ def opened(path: Path, compression: str) -> IO[bytes]:
     import pyarrow as pa  # for the few files that the engine does not read itself
 
     kinds: dict[str, Any] = {"none": None, "gzip": "gzip", "zstd": "zstd"}
-    return cast("IO[bytes]", pa.input_stream(str(path), compression=kinds[compression]))
+    # Opened here, as the library takes only names that are UTF-8.
+    return cast("IO[bytes]", pa.input_stream(path.open("rb"), compression=kinds[compression]))
 
 
 def _settled_end(file: IO[bytes], stat: os.stat_result) -> int:
@@ -269,6 +276,7 @@ def _newlines(descriptor: int, end: int) -> int:
 
 def path_parts(path: Path, names: Iterable[str]) -> dict[str, str]:
     """The parts of a path that a format reads: `filename`, and the values of `key=value` folders and names."""
+    path = Path(shown(path))
     stem = path.name
     while Path(stem).suffix.lower() in {*LAYOUTS, *_COMPRESSIONS}:
         stem = Path(stem).stem
