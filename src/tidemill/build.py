@@ -26,7 +26,9 @@ from tidemill import (
     windows,
 )
 from tidemill.clock import PERIODS
+from tidemill.engines import catalogs
 from tidemill.engines import duckdb as engine
+from tidemill.engines.snapshot import CATALOG
 from tidemill.errors import BuildError
 from tidemill.layout import layout
 
@@ -88,12 +90,16 @@ class Build:
 
     @property
     def changed(self) -> bool:
-        """Whether there is something to publish: a table, what readers see of the lake, or other thresholds."""
+        """Whether there is something to publish: a table, what readers see of the lake, or other thresholds.
+
+        The catalog of an older tidemill is published again, too, so that older versions of DuckDB can open it.
+        """
         return (
             self.states != self.before.tables
             or publish.lake_digest(self.lake) != self.before.lake_digest
             or str(self.home.path) != self.before.home
             or self.before.format != versions.FORMAT
+            or catalogs.is_outdated(self.before.folder / CATALOG)
             or thresholds.redefined(self)
             or self.rechecked
         )
