@@ -5,15 +5,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 import pytest
 
-from tests.homes import AS_OF, built, event, few_tables, home, simulated
-from tidemill import Tidemill, manifests
+from tests.homes import AS_OF, built, event, few_tables, home, rewrite_manifest, simulated
 from tidemill.engines import catalogs
 from tidemill.engines.snapshot import CATALOG
+
+if TYPE_CHECKING:
+    from tidemill import Tidemill
 
 __all__ = ["few_tables"]
 
@@ -69,16 +71,13 @@ def test_catalog_and_parquet_answer_the_same_in_every_duckdb(
 def older(mill: Tidemill) -> None:
     """Put a catalog into the newest snapshot that has the newest storage format, as older versions of tidemill did."""
     folder = mill.snapshot()
-    manifest = json.loads((folder / manifests.MANIFEST).read_text())
-    del manifest["digest"]
     (folder / CATALOG).rename(folder / "old.duckdb")
     with duckdb.connect() as database:
         database.execute(f"ATTACH '{folder}/old.duckdb' AS old (READ_ONLY)")
         database.execute(f"ATTACH '{folder / CATALOG}' AS new (STORAGE_VERSION 'latest')")
         database.execute("COPY FROM DATABASE old TO new")
     (folder / "old.duckdb").unlink()
-    (folder / manifests.MANIFEST).unlink()
-    manifests.write(folder, manifest | {"stamps": manifests.stamped(folder)})
+    rewrite_manifest(folder)
 
 
 def test_catalog_of_older_tidemill_is_published_again_by_the_next_build(tmp_path: Path) -> None:
