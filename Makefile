@@ -8,6 +8,8 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 COMPILE := build/lock/bin/uv pip compile --universal --generate-hashes --quiet --no-config --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command "make lock"
+VERSIONS := 1.3 1.4 1.5 2
+DUCKDBS := $(VERSIONS:%=build/duckdb-%/.installed)
 PEERS := build/bench-peers/.installed build/bench-sqlmesh/.installed
 
 # Prefect keeps its files in here, not in the user's home, and reports to nobody.
@@ -28,7 +30,7 @@ help: ## say what there is to make
 demo: $(READY) | build ## simulate records, run the pipeline as a Prefect flow, show what came out (in build/demo)
 	@$(BIN)/python flows/demo.py $(ARGS)
 
-test: $(READY) | build ## run the tests, all but the slow ones (ARGS="-k lake" for some)
+test: $(READY) $(DUCKDBS) | build ## run the tests, all but the slow ones (ARGS="-k lake" for some)
 	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 lint: $(READY) ## check style, format and types
@@ -64,7 +66,9 @@ lock: | build ## write every lock from its ranges (ARGS=--upgrade for the newest
 		--output-file benchmarks/sqlmesh.lock $(ARGS)
 	@$(COMPILE) tests/fuzz/atheris.in --python-version 3.11 --no-strip-extras \
 		--output-file tests/fuzz/atheris.lock $(ARGS)
-	@for lock in requirements.lock benchmarks/*.lock tests/fuzz/atheris.lock; do \
+	@for version in $(VERSIONS); do echo "duckdb==$$version.*" | $(COMPILE) - --python-version 3.11 --no-annotate \
+		--output-file tests/duckdbs/$$version.lock $(ARGS) || exit 1; done
+	@for lock in requirements.lock benchmarks/*.lock tests/fuzz/atheris.lock tests/duckdbs/*.lock; do \
 		echo "$$lock: $$(grep -c '^[a-z].*==' $$lock) packages"; done
 
 clean: ## remove .venv, build/, dist/ and every cache; data/ stays
@@ -98,3 +102,10 @@ build/fuzz/.installed: tests/fuzz/atheris.lock | build
 	@mkdir -p $(@D)
 	@if $(PIP) install --no-deps --require-hashes --upgrade --target $(@D) -r $< > $(@D).log 2>&1; then touch $@; \
 		else echo "atheris cannot be installed; $(@D).log says why" >&2; fi
+
+# Other releases of DuckDB, each in a folder of its own: the tests open the published catalog with them.
+build/duckdb-%/.installed: tests/duckdbs/%.lock $(LOCKED) | build
+	@echo "Installing what $< names into $(@D): seconds, once"
+	@rm -rf $(@D)
+	@if $(PIP) install --no-deps --require-hashes --target $(@D) -r $< > $(@D).log 2>&1; then touch $@; \
+		else echo "$(@D) cannot be installed, and its tests will fail; $(@D).log says why" >&2; fi

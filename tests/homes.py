@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 import pytest
 
-from tidemill import Tidemill, catalog, cli
+from tidemill import Tidemill, catalog, cli, manifests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -140,6 +140,14 @@ def published(mill: Tidemill) -> dict[str, str]:
             relation = connection.sql(f'FROM "{name}"')
             found[name] = f"{relation.columns} {relation.types} {relation.fetchall()!r}"
         return found
+
+
+def rewrite_manifest(folder: Path, *without: str, **values: object) -> None:
+    """Write the manifest of a snapshot anew: without some keys, with other values, with the stamps of its files now."""
+    manifest = json.loads((folder / manifests.MANIFEST).read_text())
+    kept = {name: value for name, value in manifest.items() if name not in {"digest", *without}}
+    (folder / manifests.MANIFEST).unlink()
+    manifests.write(folder, kept | {"stamps": manifests.stamped(folder)} | values)
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -14,6 +14,7 @@ from tidemill import (
     checks,
     integrity,
     lake,
+    lineage,
     publish,
     rebuild,
     session,
@@ -26,7 +27,9 @@ from tidemill import (
     windows,
 )
 from tidemill.clock import PERIODS
+from tidemill.engines import catalogs
 from tidemill.engines import duckdb as engine
+from tidemill.engines.snapshot import CATALOG
 from tidemill.errors import BuildError
 from tidemill.layout import layout
 
@@ -88,12 +91,16 @@ class Build:
 
     @property
     def changed(self) -> bool:
-        """Whether there is something to publish: a table, what readers see of the lake, or other thresholds."""
+        """Whether there is something to publish: a table, what readers see of the lake, or other thresholds.
+
+        The catalog of an older tidemill is published again, too, so that older versions of DuckDB can open it.
+        """
         return (
             self.states != self.before.tables
             or publish.lake_digest(self.lake) != self.before.lake_digest
             or str(self.home.path) != self.before.home
             or self.before.format != versions.FORMAT
+            or catalogs.is_outdated(self.before.folder / CATALOG)
             or thresholds.redefined(self)
             or self.rechecked
         )
@@ -171,20 +178,38 @@ def begin(
 
 
 @contextmanager
-def look(home: Home, settings: Settings, *, as_of: datetime | str | None = None, full: bool = False) -> Iterator[Build]:
-    """A build that is not to be built: it waits for no other build, and makes nothing where there is no home."""
-    with _over(home, settings, None, as_of=as_of, full=full) as build:
+def look(
+    home: Home,
+    settings: Settings,
+    *,
+    as_of: datetime | str | None = None,
+    full: bool = False,
+    lenient: bool = False,
+) -> Iterator[Build]:
+    """A build that is not to be built: it waits for no other build, and makes nothing where there is no home.
+
+    A `lenient` one also looks at a lake that came back from an older copy, of which nothing may be built.
+    """
+    with _over(home, settings, None, as_of=as_of, full=full, lenient=lenient) as build:
         yield build
 
 
 @contextmanager
 def _over(
-    home: Home, settings: Settings, folder: Path | None, *, as_of: datetime | str | None, full: bool
+    home: Home,
+    settings: Settings,
+    folder: Path | None,
+    *,
+    as_of: datetime | str | None,
+    full: bool,
+    lenient: bool = False,
 ) -> Iterator[Build]:
     before = publish.current(home)
     now = lake.current(home)
     basis.check(home, before, now)
     with session.connect(home, settings, timezone=settings.timezone, spill=folder) as connection:
+        if not lenient:
+            lineage.check(home, connection, before, now)
         yield Build(
             home=home,
             settings=settings,

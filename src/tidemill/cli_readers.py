@@ -107,7 +107,7 @@ def status(context: typer.Context, form: FormatOption = None, output: OutputOpti
     from tidemill import results
 
     mill = mill_of(context)
-    results.status(mill.status(), [*mill.breaches(), *mill.late(), *mill.moved()], form, output)
+    results.status(mill.status(), [*mill.setbacks(), *mill.breaches(), *mill.late(), *mill.moved()], form, output)
 
 
 def check(

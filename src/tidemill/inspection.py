@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import duckdb
 
-from tidemill import basis, delta, integrity, journals, lake, manifests, publish, seals, session, versions
+from tidemill import basis, delta, integrity, journals, lake, lineage, manifests, publish, seals, session, versions
 from tidemill.engines import auditing, catalogs
 from tidemill.engines.snapshot import CATALOG
 from tidemill.errors import DamagedError, Fault, LakeError
@@ -96,6 +96,7 @@ def _lake(look: _Look) -> Snapshot | None:
         look.faults += list(_read_whole(connection, nameless))
         look.faults += list(_of_newest(home, records))
         if not look.faults:
+            look.faults += list(_of_lineage(home, connection, records))
             look.faults += list(_of_ledger(home, connection, records))
     return records
 
@@ -124,12 +125,20 @@ def _of_newest(home: Home, records: Snapshot) -> Iterator[Fault]:
             yield fault
 
 
+def _of_lineage(home: Home, connection: duckdb.DuckDBPyConnection, records: Snapshot) -> Iterator[Fault]:
+    """Yield what of the lake came back from an older copy."""
+    with suppress(DamagedError):
+        yield from lineage.faults(home, connection, publish.current(home), records)
+
+
 def _of_ledger(home: Home, connection: duckdb.DuckDBPyConnection, records: Snapshot) -> Iterator[Fault]:
     for load_id, accepted, held in auditing.unbalanced(connection, records):
         if accepted is None:
             yield lake.unknown_load(home, load_id)
         else:
             yield Fault(home.lake, f"holds {held:,} records of load {load_id}, and its ledger says {accepted:,}")
+    if (count := lineage.lacking(connection, records)["quarantine"]) > 0:
+        yield Fault(home.lake / "quarantine", f"holds {count:,} records fewer than its ledger says")
 
 
 def _snapshots(look: _Look, records: Snapshot | None) -> None:

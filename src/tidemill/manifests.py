@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tidemill import integrity, versions
+from tidemill import delta, integrity, versions
 from tidemill.errors import DamagedError, Fault
 from tidemill.integrity import Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tidemill.lake import Snapshot
 
 MANIFEST: Final = versions.MANIFEST
 _DIGEST: Final = ', "digest": "'
@@ -36,7 +38,8 @@ class TableState:
 class Manifest:
     """What one snapshot holds, and what it was made of; `thresholds` are the definitions that were evaluated last.
 
-    `lake_versions` are those of the lake's tables, which a compaction may have replaced since.
+    `lake_versions` are those of the lake's tables, which a compaction may have replaced since. `loads` is the file of
+    the loads that the ledger had. `lacking` says how much less than the ledger says the logs held.
 
     `stamps` has the bytes and the time of each of its files, and the digest of one whose name does not tell it.
     """
@@ -56,6 +59,8 @@ class Manifest:
     checks: str = ""
     lake_id: str = ""
     lake_versions: dict[str, int] = field(default_factory=dict)
+    loads: str = ""
+    lacking: dict[str, int] = field(default_factory=dict)
     pruned: str = ""
     stamps: dict[str, list[Any]] = field(default_factory=dict)
 
@@ -73,6 +78,11 @@ class Manifest:
 def digest(value: object) -> str:
     """SHA-256 of a value's JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def lake_digest(records: Snapshot) -> str:
+    """The digest of every file of the lake."""
+    return digest({table: records.paths(table) for table in delta.TABLES})
 
 
 def stamped(folder: Path) -> dict[str, list[Any]]:
@@ -119,7 +129,9 @@ def _read(folder: Path, _inode: int, _size: int, _changed: int) -> Manifest:
     if (claimed or values.get("format")) and _of(text.removesuffix(f"{_DIGEST}{claimed}{_END}")) != claimed:
         raise DamagedError([Fault(folder / MANIFEST, "was changed: it is not what its own digest says")])
     tables = {name: TableState(**state) for name, state in values.pop("tables").items()}
-    return Manifest(folder=folder, tables=tables, **values)
+    known = {one.name for one in fields(Manifest)}
+    # A newer tidemill of the same format may say more.
+    return Manifest(folder=folder, tables=tables, **{name: value for name, value in values.items() if name in known})
 
 
 def _of(text: str) -> str:

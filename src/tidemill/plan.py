@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tidemill import catalog, clock, lake, publish, scope, stale, verify, windows
+from tidemill import catalog, clock, lake, lineage, publish, scope, stale, verify, windows
 from tidemill.build import look
 from tidemill.engines import breaches, relations
 from tidemill.engines import duckdb as engine
+from tidemill.errors import DamagedError
 from tidemill.sealed import REASON, is_sealed
 
 if TYPE_CHECKING:
@@ -54,10 +55,11 @@ def plan(
     names: Sequence[str] = (),
     as_of: datetime | str | None = None,
     full: bool = False,
+    lenient: bool = False,
 ) -> list[Step]:
-    """What a build of all tables, or of some and what they read, would do, in its order."""
+    """What a build of all tables, or of some and what they read, would do, in its order; `lenient` as of `look`."""
     wanted = catalog.with_inputs(names)
-    with look(home, settings, as_of=as_of, full=full) as build:
+    with look(home, settings, as_of=as_of, full=full, lenient=lenient) as build:
         return [step for name in wanted for step in _steps(build, catalog.table(name))]
 
 
@@ -75,7 +77,7 @@ def _steps(build: Build, table: catalog.Table) -> list[Step]:
 def status(home: Home, settings: Settings, names: Sequence[str] = ()) -> list[TableStatus]:
     """What is fresh and what is stale, a row a table: of all, or of some and what they read."""
     manifest = publish.current(home)
-    steps = plan(home, settings, names=names)
+    steps = plan(home, settings, names=names, lenient=True)
     breached = breaches.counted(manifest.breaches) if manifest.breaches else {}
     pruned = lake.pruned_before(home)
     return [
@@ -93,6 +95,14 @@ def _sealed(name: str, manifest: publish.Manifest, pruned: str, timezone: str) -
         return 0
     periods = manifest.tables[name].partitions.keys() - {stale.EMPTY}
     return sum(is_sealed(period, pruned, timezone) for period in periods)
+
+
+def setbacks(home: Home) -> list[str]:
+    """Return why no build can go on with a lake that came back from an older copy, as a line."""
+    before, now = publish.current(home), lake.current(home)
+    with engine.connect(timezone=None) as connection:
+        faults = lineage.faults(home, connection, before, now)
+    return [str(DamagedError(faults))] if faults else []
 
 
 def later(home: Home) -> list[str]:

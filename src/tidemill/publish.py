@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
-from tidemill import lake, manifests, versions, workplace
+from tidemill import lineage, manifests, versions, workplace
 from tidemill.durable import sync, sync_files
-from tidemill.engines import breaches, snapshot
+from tidemill.engines import auditing, breaches, snapshot
 from tidemill.errors import DamagedError, Fault
-from tidemill.manifests import Manifest, TableState, digest
+from tidemill.manifests import Manifest, TableState, digest, lake_digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 
     from tidemill.build import Build
     from tidemill.home import Home
-    from tidemill.lake import Snapshot
 
-__all__ = ["MANIFEST", "Manifest", "TableState", "digest"]
+__all__ = ["MANIFEST", "Manifest", "TableState", "digest", "lake_digest"]
 
 MANIFEST: Final = versions.MANIFEST
 UNFINISHED: Final = "building-"
@@ -39,11 +38,6 @@ SNAPSHOT: Final = "snapshot"
 """The file in a build's own folder that names the snapshot which it is about to publish."""
 KEEP_SECONDS: Final = 3_600.0
 """How long a snapshot stays after the next one came, however many are kept."""
-
-
-def lake_digest(records: Snapshot) -> str:
-    """The digest of every file of the lake."""
-    return digest({table: records.paths(table) for table in lake.TABLES})
 
 
 def current(home: Home) -> Manifest:
@@ -144,6 +138,8 @@ def _write_manifest(build: Build, folder: Path, now: datetime, despite: Sequence
         "checks": build.checks,
         "lake_id": versions.identity(build.home.lake),
         "lake_versions": dict(build.lake.versions),
+        "loads": auditing.write_loads(build.connection, build.lake, folder),
+        "lacking": lineage.lacking(build.connection, build.lake),
         "pruned": build.lake.pruned,
         "stamps": manifests.stamped(folder),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import duckdb
@@ -11,6 +12,8 @@ from tidemill.engines.quoting import literal
 from tidemill.records import CONTRACTS, LOADS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from duckdb import DuckDBPyConnection
 
     from tidemill.lake import Snapshot
@@ -30,6 +33,47 @@ def unreadable(connection: DuckDBPyConnection, path: str, rows: int | None = Non
     except duckdb.Error as error:
         return f"cannot be read ({str(error).splitlines()[0]})"
     return "" if rows is None or found == rows else f"has {found:,} rows instead of {rows:,}"
+
+
+@dataclass(frozen=True)
+class Promise:
+    """The ledger's sums: records that are stored and that were quarantined, retries, and known loads that it lacks.
+
+    A retry quarantines nothing: what it refuses keeps its row.
+    """
+
+    accepted: int
+    quarantined: int
+    retries: int
+    forgotten: int
+
+
+def promise(connection: DuckDBPyConnection, records: Snapshot, known: Path | None = None) -> Promise:
+    """Read the ledger once for its sums, and for the loads of a file by `write_loads` that it lacks."""
+    loads = relations.published([str(known)]) if known else relations.nothing({"load": "UBIGINT"})
+    found = connection.execute(
+        f"""SELECT coalesce(sum(accepted), 0), coalesce(sum(quarantined) FILTER (WHERE kind <> 'retry'), 0),
+            count(*) FILTER (WHERE kind = 'retry'), (SELECT count(*) FROM ({loads})) - count(k.load)
+        FROM ({_ledger(records, "accepted", "quarantined", "kind")}) l LEFT JOIN ({loads}) k USING (load)"""
+    ).fetchall()[0]
+    return Promise(*map(int, found))
+
+
+def loads_of(connection: DuckDBPyConnection, records: Snapshot, table: str) -> int:
+    """Return how many loads have rows in a table of the lake."""
+    rows = relations.stored({"load_id": "VARCHAR"}, records.of(table))
+    return int(connection.execute(f"SELECT count(DISTINCT load_id) FROM ({rows})").fetchall()[0][0])
+
+
+def write_loads(connection: DuckDBPyConnection, records: Snapshot, folder: Path) -> str:
+    """Write the loads of the ledger, eight bytes each, into a file of a snapshot; returns its name."""
+    name, _ = relations.write(connection, f"{_ledger(records)} ORDER BY load", folder, "loads")
+    return name
+
+
+def _ledger(records: Snapshot, *columns: str) -> str:
+    ledger = relations.stored({name: LOADS[name] for name in ("load_id", *columns)}, records.of("loads"))
+    return f"SELECT {', '.join(('md5_number_lower(load_id) AS load', *columns))} FROM ({ledger})"
 
 
 def unbalanced(connection: DuckDBPyConnection, records: Snapshot) -> list[tuple[str, int | None, int]]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from tidemill import catalog, lake
+from tidemill.engines import catalogs, relations
 from tidemill.engines import duckdb as engine
-from tidemill.engines import relations
 from tidemill.engines.quoting import identifier, literal
 from tidemill.own import BUILDS, OWN, TABLE_COLUMNS
 from tidemill.records import LEDGER
@@ -44,7 +44,8 @@ def write_builds(connection: duckdb.DuckDBPyConnection, folder: Path, states: Ma
 def write_catalog(folder: Path, records: Snapshot) -> None:
     """Write a database with a view for every table, every stored row in schema `lake`, and `histogram_percentile`."""
     path = folder / CATALOG
-    with duckdb.connect(str(path)) as database:
+    # Without this, DuckDB writes the newest storage format, which older versions of it cannot open.
+    with duckdb.connect(str(path), config={"storage_compatibility_version": catalogs.STORAGE}) as database:
         database.execute("SET TimeZone = 'UTC'; BEGIN")
         for table in sorted(path.name for path in folder.iterdir() if path.is_dir()):
             _view(database, folder, table)

@@ -275,6 +275,10 @@ class Tidemill:
         """
         return prune.prune(self.home, self.settings, keep=keep, tables=tables, dry_run=dry_run)
 
+    def setbacks(self) -> list[str]:
+        """Return why no build can go on with a lake that came back from an older copy, as a line."""
+        return plan.setbacks(self.home)
+
     def late(self) -> list[str]:
         """How many records came too late for sealed days, as a line; none if none did."""
         return plan.later(self.home)
