@@ -78,12 +78,13 @@ clean: ## remove .venv, build/, dist/ and every cache; data/ stays
 build:
 	@mkdir -p $@
 
+# The lock constrains itself: pip before 23.3 does not see that `name==1` also pins `name[extra]`, and takes the newest.
 $(LOCKED): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 		|| { echo "tidemill needs Python 3.11 to 3.13; name one: make PYTHON=python3.13"; exit 1; }
 	@echo "Installing what requirements.lock names into $(VENV): a minute or two, once"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --require-hashes -r requirements.lock -c requirements.lock
 	@touch $@
 
 $(READY): $(LOCKED) pyproject.toml

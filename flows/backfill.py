@@ -7,12 +7,14 @@ from functools import partial
 
 from prefect import flow
 
-from flows import killed, page, tasks
+from flows import killed, page, tasks, turns
+from flows.failures import explained
 from flows.tasks import Outcome
 from tidemill.errors import UsageError
 
 
 @flow(name="backfill", flow_run_name=partial(page.named, "backfill"), persist_result=False)
+@explained
 def backfill(
     home: str = "data",
     first_day: date | None = None,
@@ -37,8 +39,9 @@ def backfill(
         if first_day is None or (last_day and last_day < first_day):
             raise UsageError(f"first_day is {first_day} and last_day {last_day}; give a first day, and none before it")
         days = first_day, last_day or first_day
-    rebuilt = tasks.rebuild_stale(home, tables, days=days)
-    page.show("backfill", place, rebuilt=rebuilt)
+    with turns.turn(place, "backfill"):
+        rebuilt = tasks.rebuild_stale(home, tables, days=days)
+        page.show("backfill", place, rebuilt=rebuilt)
     return tasks.outcome(rebuilt=rebuilt)
 
 

@@ -6,11 +6,13 @@ from functools import partial
 
 from prefect import flow
 
-from flows import killed, page, tasks
+from flows import killed, page, tasks, turns
+from flows.failures import explained
 from flows.tasks import Outcome
 
 
 @flow(name="build", flow_run_name=partial(page.named, "build"), persist_result=False)
+@explained
 def build(
     home: str = "data", tables: list[str] | None = None, as_of: str | None = None, *, full: bool = False
 ) -> Outcome:
@@ -27,8 +29,9 @@ def build(
     """
     killed.mark()
     place, _ = tasks.opened(home)
-    rebuilt = tasks.rebuild_stale(home, tables, as_of=as_of, full=full)
-    page.show("build", place, rebuilt=rebuilt)
+    with turns.turn(place, "build"):
+        rebuilt = tasks.rebuild_stale(home, tables, as_of=as_of, full=full)
+        page.show("build", place, rebuilt=rebuilt)
     return tasks.outcome(rebuilt=rebuilt)
 
 

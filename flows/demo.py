@@ -50,9 +50,10 @@ def main() -> None:
 
     from flows.pipeline import pipeline
 
-    counts = pipeline(home=str(HOME), as_of="latest")
+    state = pipeline(home=str(HOME), as_of="latest", return_state=True)
+    counts = state.result(raise_on_failure=False)
     if not isinstance(counts, dict):
-        sys.exit(str(counts.message))
+        sys.exit(str(state.message))
     print("\n" + ", ".join(f"{number:,} {what}" for what, number in counts.items()))
 
     mill = Tidemill(HOME)

@@ -6,7 +6,8 @@ from functools import partial
 
 from prefect import flow
 
-from flows import killed, page, tasks
+from flows import killed, page, tasks, turns
+from flows.failures import explained
 from flows.tasks import Outcome
 
 
@@ -16,6 +17,7 @@ from flows.tasks import Outcome
     task_runner=tasks.RUNNER,
     persist_result=False,
 )
+@explained
 def ingest(home: str = "data", sources: list[str] | None = None) -> Outcome:
     """Load what is new in the sources of a home.
 
@@ -28,8 +30,9 @@ def ingest(home: str = "data", sources: list[str] | None = None) -> Outcome:
     """
     killed.mark()
     place, config = tasks.opened(home)
-    reports = tasks.load(home, tasks.chosen(config, sources))
-    page.show("ingest", place, reports=reports)
+    with turns.turn(place, "ingest"):
+        reports = tasks.load(home, tasks.chosen(config, sources))
+        page.show("ingest", place, reports=reports)
     return tasks.outcome(reports)
 
 

@@ -1,9 +1,9 @@
-"""Runs that nobody works on any more: their process was killed, and Prefect has them running until somebody says so."""
+"""Runs whose process was killed: Prefect shows them as running until somebody says otherwise."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import prefect.runtime.flow_run
 from prefect import get_run_logger, task
@@ -16,54 +16,63 @@ from prefect.client.schemas.filters import (
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import StateType
-from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
+from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
+from prefect.settings import get_current_settings
 from prefect.states import Crashed
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
 
-TAG = "tidemill"
-HEARTBEAT = "prefect.flow-run.heartbeat"
-SILENT = timedelta(seconds=75)
-"""A run that leaves out two heartbeats, each 30 seconds after the other, is dead."""
+TAG: Final = "tidemill"
+HEARTBEAT: Final = "prefect.flow-run.heartbeat"
+MISSED: Final = 2.5
+"""How many heartbeats a run may leave out: two, and half of one for its way to the server."""
+UNENDED: Final = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 
 
 @task(task_run_name="see which runs were killed", cache_policy=NO_CACHE, persist_result=False)
 def mark() -> list[str]:
-    """Mark the runs of the deployments as crashed that had heartbeats and have none any more; returns their names.
+    """Mark the deployments' runs whose process was killed as crashed, and return their names.
 
-    A run's slot of its deployment's limit is free again from then on.
+    No run waits for such a run. The mark only tells people that it has ended.
     """
+    seconds = get_current_settings().flows.heartbeat_frequency
+    if seconds is None:
+        return []
     with get_client(sync_client=True) as client:
-        running = client.read_flow_runs(
+        unended = client.read_flow_runs(
             flow_run_filter=FlowRunFilter(
                 tags=FlowRunFilterTags(all_=[TAG]),
-                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])),
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=UNENDED)),
             )
         )
         own, logger = prefect.runtime.flow_run.id, get_run_logger()
-        dead = [run for run in running if str(run.id) != own and _is_dead(client, run)]
+        dead = [run for run in unended if str(run.id) != own and _is_dead(client, run, timedelta(seconds=seconds))]
         for run in dead:
-            message = f"Its process was killed: no heartbeat for {SILENT.seconds} seconds. The next run mends the home."
+            message = "Its process was killed: its heartbeats stopped. The next run over the same home mends it."
             client.set_flow_run_state(run.id, Crashed(message=message), force=True)
             logger.warning("%s is marked as crashed: %s", run.name, message)
     return [run.name for run in dead]
 
 
-def _is_dead(client: SyncPrefectClient, run: FlowRun) -> bool:
-    """Whether a run has had heartbeats, and none for a while; one whose process sends none is left alone."""
-    latest = datetime.now(UTC) - SILENT
-    begun = run.start_time or run.expected_start_time
-    if begun is None or begun > latest:
+def _is_dead(client: SyncPrefectClient, run: FlowRun, frequency: timedelta) -> bool:
+    """Tell whether a run's heartbeats stopped, or its process never began."""
+    if run.state and run.state.is_pending():
+        return datetime.now(UTC) - run.state.timestamp > MISSED * frequency
+    beats = _heartbeats(client, run)
+    # A run that sends no heartbeats may well be alive.
+    if not beats:
         return False
-    return not _has_heartbeat(client, run, latest) and _has_heartbeat(client, run, begun - timedelta(minutes=1))
+    # Another deployment may send its heartbeats less often than this one.
+    apart = max(frequency, beats[0] - beats[-1])
+    return datetime.now(UTC) - beats[0] > MISSED * apart
 
 
-def _has_heartbeat(client: SyncPrefectClient, run: FlowRun, since: datetime) -> bool:
+def _heartbeats(client: SyncPrefectClient, run: FlowRun) -> list[datetime]:
+    """Return when a run sent its newest two heartbeats, the newest first."""
     asked = EventFilter(
         event=EventNameFilter(name=[HEARTBEAT]),
-        occurred=EventOccurredFilter.model_validate({"since": since}),
         resource=EventResourceFilter(id=[f"prefect.flow-run.{run.id}"]),
     )
-    return bool(client.read_events(asked, limit=1).events)
+    return [event.occurred for event in client.read_events(asked, limit=2).events]

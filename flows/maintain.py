@@ -8,11 +8,13 @@ from functools import partial
 from prefect import flow
 from prefect.states import Failed
 
-from flows import killed, page, tasks
+from flows import killed, page, tasks, turns
+from flows.failures import explained
 from flows.tasks import Outcome
 
 
 @flow(name="maintain", flow_run_name=partial(page.named, "maintain"), persist_result=False)
+@explained
 def maintain(home: str = "data", keep: str | None = None, *, prune_tables: bool = False, deep: bool = True) -> Outcome:
     """Merge small files, prune old days, and check all that is stored and published.
 
@@ -27,9 +29,10 @@ def maintain(home: str = "data", keep: str | None = None, *, prune_tables: bool 
     """
     killed.mark()
     place, _ = tasks.opened(home)
-    compacted = tasks.compact_lake(home)
-    pruned = tasks.prune_lake(home, keep, tables=prune_tables) if keep else []
-    found = tasks.check_all(home, deep=deep)
+    with turns.turn(place, "maintain"):
+        compacted = tasks.compact_lake(home)
+        pruned = tasks.prune_lake(home, keep, tables=prune_tables) if keep else []
+        found = tasks.check_all(home, deep=deep)
     sections = {"Compacted": map(asdict, compacted), "Pruned": map(asdict, pruned), "Checked": map(asdict, found)}
     page.kept(place, {title: list(rows) for title, rows in sections.items()})
     page.checked(place, found)

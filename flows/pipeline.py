@@ -6,7 +6,8 @@ from functools import partial
 
 from prefect import flow
 
-from flows import killed, page, tasks
+from flows import killed, page, tasks, turns
+from flows.failures import explained
 from flows.tasks import Outcome
 
 
@@ -16,6 +17,7 @@ from flows.tasks import Outcome
     task_runner=tasks.RUNNER,
     persist_result=False,
 )
+@explained
 def pipeline(
     home: str = "data",
     sources: list[str] | None = None,
@@ -38,9 +40,10 @@ def pipeline(
     """
     killed.mark()
     place, config = tasks.opened(home)
-    reports = tasks.load(home, tasks.chosen(config, sources))
-    rebuilt = tasks.rebuild_stale(home, tables, as_of=as_of, full=full)
-    page.show("pipeline", place, reports=reports, rebuilt=rebuilt)
+    with turns.turn(place, "pipeline"):
+        reports = tasks.load(home, tasks.chosen(config, sources))
+        rebuilt = tasks.rebuild_stale(home, tables, as_of=as_of, full=full)
+        page.show("pipeline", place, reports=reports, rebuilt=rebuilt)
     return tasks.outcome(reports, rebuilt)
 
 

@@ -1,240 +1,98 @@
 """The flows as an operator runs them: a real server, a real worker, the deployments of prefect.yaml.
 
-One story is played for all tests: two homes are worked on, one of whose runs is killed together with its worker.
+All tests read one story (story.py).
 """
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import socket
 import subprocess
 import sys
-import time
-import uuid
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
-from http import HTTPStatus
-from http.client import HTTPConnection
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.flows.servers import Prefect
+from tests.flows.story import TABLES, Story, play
 from tidemill import Tidemill, catalog
-from tidemill.home import Home
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-ROOT = Path(__file__).parents[2]
-TABLES = ["activity_hourly", "job_totals", "llm_ttft", "llm_hourly"]
-SETTINGS = '[sources.app]\npath = "app.jsonl"\nrecord = "event"\n'
-MORE = """
-[sources.gone]
-path = "gone/*.jsonl"
-record = "event"
-
-[thresholds.busy]
-table = "activity_hourly"
-column = "events"
-operator = ">"
-limit = 0
-"""
-LINE = {"id": "1", "timestamp": "2026-02-10T18:00:00Z", "type": "llm_request", "model": "m", "ttft_ms": 5}
-CHECK = "-- No hour has events.\n-- severity: fail\nSELECT * FROM activity_hourly\n"
-ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-PATIENCE_SECONDS = 150.0
-
-
-@dataclass
-class Prefect:
-    """A server of its own, and what asks it."""
-
-    folder: Path
-    port: int
-    deployments: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What its command, and the worker, must know."""
-        return os.environ | {
-            "PREFECT_HOME": str(self.folder / "prefect"),
-            "PREFECT_API_URL": f"http://127.0.0.1:{self.port}/api",
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "PREFECT_WORKER_QUERY_SECONDS": "1",
-            "DO_NOT_TRACK": "1",
-        }
-
-    def run(self, *arguments: str) -> str:
-        """Run its command from the checkout; what it prints."""
-        command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
-        done = subprocess.run(
-            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False, timeout=120
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    @contextmanager
-    def going(self, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-        """Keep one of its servers running."""
-        command = [sys.executable, "-m", "prefect", *arguments]
-        with (self.folder / "log").open("ab") as log:
-            started = subprocess.Popen(
-                command, cwd=self.folder, env=self.environment | environment, stdout=log, stderr=log
-            )
-        try:
-            yield started
-        finally:
-            started.terminate()
-            try:
-                started.wait(30)
-            except subprocess.TimeoutExpired:
-                started.kill()
-                started.wait()
-
-    def ask(self, path: str, body: object = None) -> Any:
-        """What the server answers, once it is not too busy to: to a POST if there is a body, else to a GET."""
-        method = "GET" if body is None else "POST"
-
-        def answered() -> tuple[bytes] | None:
-            with closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
-                connection.request(method, f"/api/{path}", json.dumps(body), {"content-type": "application/json"})
-                answer = connection.getresponse()
-                text = answer.read()
-            assert answer.status < HTTPStatus.BAD_REQUEST or answer.status == HTTPStatus.SERVICE_UNAVAILABLE, text
-            return None if answer.status == HTTPStatus.SERVICE_UNAVAILABLE else (text,)
-
-        (text,) = wait_for(answered)
-        return json.loads(text) if text else None
-
-    def start(self, flow: str, **parameters: object) -> str:
-        """Start a deployment; returns the run's id."""
-        asked = {"parameters": parameters, "state": {"type": "SCHEDULED"}, "idempotency_key": uuid.uuid4().hex}
-        return str(self.ask(f"deployments/{self.deployments[flow]}/create_flow_run", asked)["id"])
-
-    def ended(self, run: str) -> dict[str, Any]:
-        """A run, once it has ended."""
-        found: dict[str, Any] = wait_for(
-            lambda: one if (one := self.ask(f"flow_runs/{run}"))["state_type"] in ENDED else None
-        )
-        return found
-
-    def tasks(self, run: str) -> dict[str, dict[str, Any]]:
-        """A run's tasks by name."""
-        found = self.ask("task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
-        return {task["name"]: task for task in found}
-
-    def artifacts(self, run: str) -> dict[str, Any]:
-        """What a run shows, by key."""
-        found = self.ask("artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run]}}})
-        return {artifact["key"]: artifact["data"] for artifact in found}
-
-    def events(self, name: str, count: int) -> list[dict[str, Any]]:
-        """The events of a name, once there are so many: they take a moment to be stored."""
-        asked = {"filter": {"event": {"name": [name]}}, "limit": 50}
-        found: list[dict[str, Any]] = wait_for(
-            lambda: events if len(events := self.ask("events/filter", asked)["events"]) >= count else None
-        )
-        return found
-
-
-def wait_for(what: Callable[[], Any]) -> Any:
-    """What a function gives, once it gives something."""
-    until = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < until:
-        try:
-            found = what()
-        except OSError:  # the server is not there yet
-            found = None
-        if found:
-            return found
-        time.sleep(0.3)
-    raise TimeoutError
-
-
-def home_in(folder: Path, settings: str) -> Path:
-    """A home with one source of a good and a broken line."""
-    folder.mkdir()
-    (folder / "tidemill.toml").write_text(settings)
-    (folder / "app.jsonl").write_text(json.dumps(LINE) + "\nnot JSON\n")
-    return folder
-
-
-def kill(worker: subprocess.Popen[bytes]) -> None:
-    """Kill a worker and the run that it works on."""
-    children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
-    assert children
-    for process in (worker.pid, *map(int, children)):
-        os.kill(process, signal.SIGKILL)
-    worker.wait()
-
-
-@dataclass
-class Story:
-    """What became of each run."""
-
-    prefect: Prefect
-    runs: dict[str, dict[str, Any]]
-
-    def of(self, run: str) -> tuple[str, str]:
-        """The state of a run, and its message."""
-        found = self.runs[run]
-        return found["state_type"], str(found["state"]["message"])
-
-    def artifact(self, run: str, what: str) -> Any:
-        """What one of a run's artifacts shows."""
-        found = self.prefect.artifacts(self.runs[run]["id"])
-        return next(data for key, data in found.items() if key.endswith(what))
+    from collections.abc import Iterator
 
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    """Deploy, run each deployment, kill a worker in the middle of a run, and let the next ones finish."""
+    """Play the story once, and keep its server for the tests' questions."""
     folder = tmp_path_factory.mktemp("flows")
-    one, two = home_in(folder / "one", SETTINGS + MORE), home_in(folder / "two", SETTINGS)
-    three = home_in(folder / "three", "lock_wait_seconds = 1\n" + SETTINGS.replace("app.", "app*."))
-    for number in range(30):
-        (three / f"app-{number}.jsonl").write_text(json.dumps(LINE | {"id": f"n{number}"}) + "\n")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        prefect = Prefect(folder, free.getsockname()[1])
-    with prefect.going("server", "start", "--host", "127.0.0.1", "--port", str(prefect.port)):
-        wait_for(lambda: prefect.ask("health"))
-        prefect.run("work-pool", "create", "tidemill", "--type", "process")
-        prefect.run("deploy", "--all")
-        prefect.run("automation", "create", "--from-file", "flows/automation.yaml")
-        for flow in ("pipeline", "maintain", "backfill"):
-            made = prefect.ask(f"deployments/name/{flow}/{flow}")
-            prefect.ask(f"deployments/{made['id']}/pause_deployment", {})  # no run but the story's
-            prefect.deployments[flow] = made["id"]
-        runs = {}
-        with prefect.going("worker", "start", "--pool", "tidemill") as worker:
-            first = prefect.start("pipeline", home=str(one), tables=TABLES, as_of="latest")
-            runs["partly"] = prefect.ended(first)
-            with Home.at(three).lock("lake"):
-                held = prefect.start("pipeline", home=str(three), tables=["activity_hourly"])
-                wait_for(lambda: prefect.tasks(held).get("ingest app", {}).get("state_name") == "AwaitingRetry")
-            runs["held"] = prefect.ended(held)
-            with Home.at(two).lock("tables"):
-                killed = prefect.start("pipeline", home=str(two), tables=TABLES, as_of="latest")
-                wait_for(lambda: prefect.tasks(killed).get("ingest app", {}).get("state_type") == "COMPLETED")
-                kill(worker)
-        (one / "prices.csv").write_text("nothing\n")
-        (one / "checks").mkdir()
-        with prefect.going("worker", "start", "--pool", "tidemill", TZ="Asia/Tokyo"):
-            since = time.monotonic()
-            runs["unpriced"] = prefect.ended(
-                prefect.start("backfill", home=str(one), first_day="2026-02-10", tables=TABLES)
-            )
-            (one / "checks" / "silence.sql").write_text(CHECK)
-            runs["maintain"] = prefect.ended(prefect.start("maintain", home=str(one)))
-            time.sleep(max(0.0, 80 - (time.monotonic() - since)))
-            runs["backfill"] = prefect.ended(prefect.start("backfill", home=str(two), tables=TABLES))
-            runs["killed"] = prefect.ask(f"flow_runs/{killed}")
-            runs["again"] = prefect.ended(prefect.start("pipeline", home=str(two), tables=TABLES))
-            yield Story(prefect, runs)
+    story = Story(Prefect.within(folder), folder)
+    with ExitStack() as running:
+        play(story, running)
+        yield story
+
+
+def test_schedule_starts_runs_that_publish(story: Story) -> None:
+    """Nobody started this run but the schedule, and its tables can be read."""
+    run = story.runs["scheduled"]
+    assert run["created_by"]["type"] == "SCHEDULE"
+    assert story.of("scheduled")[0] == "COMPLETED"
+    assert Tidemill(story.folder / "four").sql("SELECT events FROM activity_hourly").fetchall() == [(1,)]
+
+
+def test_server_writes_no_traceback(story: Story) -> None:
+    """A scheduler that cannot schedule says so nowhere but there."""
+    story.prefect.assert_sound()
+
+
+def test_runs_over_one_home_wait_for_each_other(story: Story) -> None:
+    """The second run shows for whom it waits, and both complete."""
+    assert story.of("first meanwhile")[0] == story.of("second meanwhile")[0] == "RUNNING"
+    assert story.of("first")[0] == story.of("second")[0] == "COMPLETED"
+    assert "is held by process" in story.prefect.said(story.begun["second"])
+    assert Tidemill(story.folder / "two").sql("SELECT count(*) FROM lake.loads").fetchall() == [(1,)]
+
+
+def test_runs_over_two_homes_go_on_at_once(story: Story) -> None:
+    """A run over another home completes while the first one is held."""
+    assert story.of("elsewhere")[0] == "COMPLETED"
+
+
+def test_run_without_a_turn_says_that_it_did_nothing(story: Story) -> None:
+    """Its state names the process that works on the home."""
+    state, message = story.of("no turn")
+    assert state == "FAILED"
+    assert message.startswith("this run did nothing: ")
+    assert "/three/.flows/pipeline is held by process" in message
+    assert message.endswith("; try again when it has finished")
+
+
+@pytest.mark.parametrize("run", ["after the worker", "after the failure"])
+def test_run_after_a_kill_is_not_blocked(story: Story, run: str) -> None:
+    """The next run completes, with the server alive and after a power failure."""
+    assert story.of(run)[0] == "COMPLETED"
+
+
+@pytest.mark.parametrize("run", ["partly", "nowhere", "no turn", "unpriced", "maintain"])
+def test_log_of_a_failed_run_has_no_traceback(story: Story, run: str) -> None:
+    """It ends in the state and its message."""
+    said = story.prefect.said(story.begun[run])
+    assert "Traceback" not in said
+    assert said.splitlines()[-1].startswith("Finished in state Failed(")
+
+
+def test_log_says_which_parameter_is_wrong(story: Story) -> None:
+    """It names the parameter, without a traceback."""
+    said = story.prefect.said(story.begun["no day"])
+    assert "Traceback" not in said
+    assert "first_day: Input should be a valid date" in said
+
+
+def test_home_that_does_not_exist_fails_the_run_in_one_line(story: Story) -> None:
+    """The state has the command's own message."""
+    state, message = story.of("nowhere")
+    assert state == "FAILED"
+    assert message.startswith(f"{story.folder}/no home is no folder; ")
 
 
 def test_a_run_that_loaded_one_of_two_sources_says_so(story: Story) -> None:
@@ -342,15 +200,24 @@ def test_an_automation_acts_on_a_check_that_failed(story: Story) -> None:
     assert story.runs["maintain"]["deployment_id"] == story.prefect.deployments["maintain"]
 
 
-def test_a_killed_run_is_marked_as_crashed_by_the_next(story: Story) -> None:
-    """Its slot is free again, and nothing of it is lost, in whatever timezone the clock is."""
-    state, message = story.of("killed")
+def test_deploying_again_starts_a_stopped_schedule(story: Story) -> None:
+    """The README's command undoes what the automation did."""
+    assert story.paused == {"before": True, "after": False}
+
+
+@pytest.mark.parametrize("run", ["with its worker", "in the failure"])
+def test_killed_run_is_marked_as_crashed(story: Story, run: str) -> None:
+    """Any later run marks it once its heartbeats stopped for long enough."""
+    state, message = story.of(run)
     assert state == "CRASHED"
-    assert "no heartbeat" in message
-    assert story.of("backfill")[0] == "COMPLETED"
-    assert story.of("again")[0] == "COMPLETED"
-    assert story.runs["again"]["name"].endswith(" · 1 source")
-    mill = Tidemill(Path(story.runs["again"]["parameters"]["home"]))
+    assert "heartbeats stopped" in message
+
+
+def test_kills_lose_nothing(story: Story) -> None:
+    """Every record counts once, in whatever timezone the clock is."""
+    assert story.of("last")[0] == "COMPLETED"
+    assert story.runs["after the failure"]["name"].endswith(" · 1 source")
+    mill = Tidemill(Path(story.runs["last"]["parameters"]["home"]))
     assert mill.sql("SELECT hour::VARCHAR, events FROM activity_hourly").fetchall() == [("2026-02-10 18:00:00+00", 1)]
     assert mill.sql("SELECT count(*) FROM lake.loads").fetchall() == [(1,)]
 
