@@ -39,12 +39,12 @@ lint: $(READY) ## check style, format and types
 	@$(BIN)/mypy
 
 docs: $(READY) | build ## write docs/tables.md from the tables' SQL files
-	@$(BIN)/python -m tidemill.dictionary > build/tables.md
+	@$(BIN)/python -m tidemill.catalog.dictionary > build/tables.md
 	@mv build/tables.md docs/tables.md
 
 proto: $(READY) ## describe analytics.proto anew for the gRPC service
-	@cd src && ../$(BIN)/python -m grpc_tools.protoc -I. --descriptor_set_out=tidemill/readers/analytics.binpb \
-		tidemill/readers/analytics.proto
+	@cd src && ../$(BIN)/python -m grpc_tools.protoc -I. --descriptor_set_out=tidemill/server/analytics.binpb \
+		tidemill/server/analytics.proto
 
 bench: $(READY) $(PEERS) | build ## measure speed and memory beside peers (ARGS="--only ingest --scale 1", or --help)
 	@$(BIN)/python -m benchmarks $(ARGS)

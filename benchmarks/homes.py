@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.environments import tidemill
 from benchmarks.measure import ContenderError, measure
-from tidemill import lake
-from tidemill.engines import duckdb as engine
-from tidemill.engines import relations
-from tidemill.home import Home
+from tidemill.engine import connection as engine_connection
+from tidemill.engine import relations
+from tidemill.home.home import Home
+from tidemill.lake import commits
 from tidemill.records import BY_TABLE
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def loaded(home: Path, events: int, days: int) -> Measured:
 
 def write_whole(home: Path) -> None:
     """The lake's files with every column, for peers that read files by a glob: the lake leaves out what is NULL."""
-    now, wanted = lake.current(Home.at(home)), set()
-    with engine.connect(timezone=None) as connection:
+    now, wanted = commits.current(Home.at(home)), set()
+    with engine_connection.connect(timezone=None) as connection:
         for kind, contract in BY_TABLE.items():
             for file in now.of(kind):
                 target = home / WHOLE / Path(file.path).relative_to(Home.at(home).lake)

@@ -11,7 +11,8 @@ from benchmarks import answers, data, homes, one_more_hour, report, rollups
 from benchmarks.environments import tidemill
 from benchmarks.measure import Contender, measure
 from benchmarks.report import Reach
-from tidemill import catalog, clock
+from tidemill.catalog import tables as catalog_tables
+from tidemill.engine import clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +40,7 @@ def run(plan: Plan) -> list[str]:
         homes.clear(kept)
         shutil.copytree(home / "tables" / "current", kept)
         measure(tidemill(home, "build", "--as-of", "latest", "--full"))
-        rollups.same(home, list(catalog.tables()), lambda table: answers.parquet(kept / table / "*.parquet"))
+        rollups.same(home, list(catalog_tables.tables()), lambda table: answers.parquet(kept / table / "*.parquet"))
 
     ours = Contender(late, steps, clear=partial(homes.bring_back, aside, home), check=same)
     found = plan.compete([ours, one_more_hour.hour(plan, length)])

@@ -13,7 +13,7 @@ from benchmarks import answers, homes, incremental, report, rollups, selects
 from benchmarks.environments import tidemill
 from benchmarks.measure import Contender
 from benchmarks.report import Reach
-from tidemill import catalog
+from tidemill.catalog import tables as catalog_tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,7 +81,7 @@ def _ours(plan: Plan, days: int, kinds: dict[str, list[float]]) -> list[Contende
         shutil.copytree(home / "tables" / "current", kept)
 
     def same() -> None:
-        rollups.same(home, list(catalog.tables()), lambda table: answers.parquet(kept / table / "*.parquet"))
+        rollups.same(home, list(catalog_tables.tables()), lambda table: answers.parquet(kept / table / "*.parquet"))
 
     def account() -> None:
         for kind, seconds in _seconds(home).items():
@@ -98,8 +98,8 @@ def _seconds(home: Path) -> dict[str, float]:
     """Seconds of the newest build, by how tables are cut into partitions."""
     tables = homes.seconds(home)
     return {
-        kind: sum(tables.get(table.name, 0) for table in catalog.tables().values() if table.partition == kind)
-        for kind in catalog.PARTITIONS
+        kind: sum(tables.get(table.name, 0) for table in catalog_tables.tables().values() if table.partition == kind)
+        for kind in catalog_tables.PARTITIONS
     }
 
 
@@ -114,7 +114,7 @@ def _raw_rows(plan: Plan) -> float:
             for table, days in PERIOD_DAYS.items():
                 rows = f"FROM {selects.files(home, 'events', hive=True)} WHERE day >= DATE '{homes.first_day(days)}'"
                 connection.execute(f"CREATE OR REPLACE VIEW events AS {rows}")
-                connection.execute(catalog.table(table).select).fetchall()
+                connection.execute(catalog_tables.table(table).select).fetchall()
             took.append(time.perf_counter() - started)
     return statistics.median(took[1:])
 

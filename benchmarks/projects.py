@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from benchmarks import selects
 from benchmarks.environments import QUIET, peers
 from benchmarks.measure import measure
-from tidemill import catalog
+from tidemill.catalog import tables as catalog_tables
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +75,7 @@ def dbt(folder: Path, home: Path) -> None:
     _write(folder / "profiles.yml", _DBT_PROFILE.format(path=folder / DATABASE))
     _write(folder / "models" / "sources.yml", _DBT_SOURCES)
     for name in selects.ROLLUPS:
-        table = catalog.table(name)
+        table = catalog_tables.table(name)
         select = table.select.replace(READS, _DBT_READS)
         _write(folder / "models" / f"{name}.sql", _DBT_MODEL.format(key=table.partition_column, select=select))
     _write(folder / "setup.sql", _setup(home))
@@ -85,7 +85,7 @@ def sqlmesh(folder: Path, home: Path, first_day: str) -> None:
     """Write a SQLMesh project, without its database."""
     _write(folder / "config.yaml", _SQLMESH_CONFIG.format(path=folder / DATABASE))
     for name in selects.ROLLUPS:
-        table = catalog.table(name)
+        table = catalog_tables.table(name)
         select = table.select.replace(READS, _SQLMESH_READS)
         model = _SQLMESH_MODEL.format(name=name, key=table.partition_column, start=first_day, select=select)
         _write(folder / "models" / f"{name}.sql", model)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 from benchmarks import answers, homes, projects, selects
 from benchmarks.environments import QUIET, of_packages, own, peers, tidemill
 from benchmarks.measure import Contender
-from tidemill import catalog
+from tidemill.catalog import tables as catalog_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from tidemill.catalog import Table
+    from tidemill.catalog.tables import Table
 
 OURS: Final = "tidemill build"
 LIMIT: Final = "the same selects, bare, in one DuckDB session"
@@ -27,7 +27,7 @@ DIFFERS: Final = "adds doubles up as they come, where ours are exact sums: equal
 
 def contenders(folder: Path, home: Path, first_day: str) -> list[Contender]:
     """Everything that can make the six rollups; the first is ours."""
-    found = [ours(home, selects.ROLLUPS), bare(folder, home, [catalog.table(name) for name in selects.ROLLUPS])]
+    found = [ours(home, selects.ROLLUPS), bare(folder, home, [catalog_tables.table(name) for name in selects.ROLLUPS])]
     events = f"{home}/{homes.WHOLE}/events"
     for name, package in PEERS.items():
         source = events if package == "pandas" else f"{events}/*/*.parquet"
@@ -92,7 +92,7 @@ def same(home: Path, names: Sequence[str], theirs: Callable[[str], str], databas
     """Raise unless each table is equal to ours."""
     for name in names:
         published = answers.parquet(home / "tables" / "current" / name / "*.parquet")
-        answers.same_table(name, theirs(name), published, catalog.table(name).key, database)
+        answers.same_table(name, theirs(name), published, catalog_tables.table(name).key, database)
 
 
 def _script(name: str, package: str, target: Path, home: Path, source: str, *, version: str = "") -> Contender:

@@ -6,16 +6,16 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from benchmarks import homes
-from tidemill import catalog, clock
-from tidemill.engines import duckdb as engine
-from tidemill.engines import prices, relations
-from tidemill.settings import Settings
+from tidemill.catalog import prices
+from tidemill.catalog import tables as catalog_tables
+from tidemill.config.settings import Settings
+from tidemill.engine import clock, connection, relations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from tidemill.catalog import Table
+    from tidemill.catalog.tables import Table
 
 ROLLUPS: Final = (
     "activity_daily",
@@ -31,17 +31,17 @@ _MACRO: Final = re.compile(r"CREATE OR REPLACE TEMP MACRO (\w+)")
 
 def period_tables() -> list[Table]:
     """Every table of days, weeks or months, in the order in which they are built."""
-    return [table for table in catalog.tables().values() if table.partition in clock.PERIODS]
+    return [table for table in catalog_tables.tables().values() if table.partition in clock.PERIODS]
 
 
 def bare(home: Path, tables: Iterable[Table], target: Path) -> str:
     """The script of a session that binds the records once and writes each table's select, and does nothing else."""
-    kinds = {kind: f"SELECT * FROM {files(home, kind)}" for kind in catalog.RECORD_RELATIONS}
+    kinds = {kind: f"SELECT * FROM {files(home, kind)}" for kind in catalog_tables.RECORD_RELATIONS}
     kinds["jobs"] = relations.job_states(kinds["jobs"])
-    kinds[catalog.PRICES] = relations.nothing(prices.COLUMNS)
+    kinds[catalog_tables.PRICES] = relations.nothing(prices.COLUMNS)
     views = [f"CREATE VIEW {name} AS {select}" for name, select in kinds.items()]
     copies = [f"COPY ({plain(table)}\n) TO '{target / table.name}.parquet' (FORMAT parquet)" for table in tables]
-    return ";\n".join([engine.macros("UTC").rstrip(" ;\n"), *views, *copies])
+    return ";\n".join([connection.macros("UTC").rstrip(" ;\n"), *views, *copies])
 
 
 def files(home: Path, kind: str, *, hive: bool = False) -> str:
@@ -56,8 +56,8 @@ def plain(table: Table) -> str:
 
 def macros(names: Sequence[str] = ROLLUPS) -> str:
     """The macros that some tables' selects call, and those that these call, to be kept in a database."""
-    known = {found[1]: text for text in engine.macros("UTC").split(";\n") if (found := _MACRO.search(text))}
-    texts = [catalog.table(name).select for name in names]
+    known = {found[1]: text for text in connection.macros("UTC").split(";\n") if (found := _MACRO.search(text))}
+    texts = [catalog_tables.table(name).select for name in names]
     needed: set[str] = set()
     while texts:
         called = {word for word in re.findall(r"\w+", texts.pop()) if word in known} - needed

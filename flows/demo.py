@@ -41,8 +41,8 @@ def main() -> None:
     (HOME / "tidemill.toml").write_text(SETTINGS, encoding="utf-8")
 
     from tidemill import Tidemill
-    from tidemill.output import Format, write
-    from tidemill.simulate import simulate
+    from tidemill.cli.output import Format, write
+    from tidemill.simulation.simulate import simulate
 
     print("Simulating 20,000 events, 2,000 jobs and 2,000 metrics over 7 days ...")
     simulate(HOME / "raw", events=20_000, days=7)

@@ -12,17 +12,20 @@ import prefect.runtime.flow_run
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 
-from tidemill import Tidemill, catalog, publish, settings
+from tidemill import Tidemill
+from tidemill.catalog import tables as catalog_tables
+from tidemill.config import settings
 from tidemill.errors import TidemillError
-from tidemill.home import Home
+from tidemill.home.home import Home
+from tidemill.snapshots import publish
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from flows.tasks import Rebuilt
-    from tidemill.loading import Report
-    from tidemill.manifests import TableState
-    from tidemill.verify import Outcome
+    from tidemill.build.checks.run import Outcome
+    from tidemill.ingest.queue import Report
+    from tidemill.snapshots.manifest import TableState
 
 SLOWEST = 10
 """So many tables are named with their seconds."""
@@ -152,12 +155,12 @@ def _published(flow: str, home: Home, rebuilt: Rebuilt) -> None:
         payload = figures | _figures(newest.folder / name, newest.tables[name])
         related = [
             {"prefect.resource.id": _asset_key(home, other), "prefect.resource.role": "asset"}
-            for other in sorted(catalog.table(name).reads & newest.tables.keys())
+            for other in sorted(catalog_tables.table(name).reads & newest.tables.keys())
         ]
         asset = {
             "prefect.resource.id": _asset_key(home, name),
             "prefect.resource.name": name,
-            "prefect.asset.description": catalog.table(name).description,
+            "prefect.asset.description": catalog_tables.table(name).description,
             "prefect.asset.url": (home.tables / "current" / name).as_uri(),
         }
         by = {"prefect.resource.id": "tidemill", "prefect.resource.role": "asset-materialized-by"}

@@ -22,29 +22,22 @@ from prefect.tasks import exponential_backoff
 from prefect.utilities.annotations import quote
 
 from flows import page
-from tidemill import (
-    build,
-    capacity,
-    catalog,
-    compact,
-    ingest,
-    inspection,
-    plan,
-    prune,
-    rebuild,
-    settings,
-    stale,
-    vacuum,
-    verify,
-)
-from tidemill.build import Build
-from tidemill.compact import Compacted
+from tidemill.build import plan, staleness
+from tidemill.build import run as build_run
+from tidemill.build import tables as build_tables
+from tidemill.build.checks import run as checks_run
+from tidemill.build.run import Build
+from tidemill.build.tables import Built
+from tidemill.catalog import tables as catalog_tables
+from tidemill.config import memory, settings
 from tidemill.errors import CheckError, TableError, TidemillError, UsageError
-from tidemill.home import Home
-from tidemill.loading import Report
-from tidemill.prune import Pruned
-from tidemill.rebuild import Built
-from tidemill.sources import asked
+from tidemill.home.home import Home
+from tidemill.ingest import run as ingest_run
+from tidemill.ingest.queue import Report
+from tidemill.maintenance import compact, prune, vacuum, verify
+from tidemill.maintenance.compact import Compacted
+from tidemill.maintenance.prune import Pruned
+from tidemill.sources import selection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +48,7 @@ if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
     from prefect.tasks import Task
 
-    from tidemill.settings import Settings
+    from tidemill.config.settings import Settings
 
 AT_ONCE = 2
 """Sources that are loaded at the same time: more would share the same processors and memory."""
@@ -121,9 +114,9 @@ def opened(home: str) -> tuple[Home, Settings]:
 def ingest_source(home: str, source: str, sharing: int = 1) -> Any:  # noqa: ANN401 - reports, or a state with them
     """Load what is new in one source, beside others; a file that cannot be used fails it, and the rest is loaded."""
     place, config = opened(home)
-    share = capacity.limit(config.memory_limit) // sharing >> 20
+    share = memory.limit(config.memory_limit) // sharing >> 20
     config = config.model_copy(update={"memory_limit": f"{share}MiB"})
-    reports = ingest.ingest(place, config, asked.sources(config, [source]), progress=_Progress(place))
+    reports = ingest_run.ingest(place, config, selection.sources(config, [source]), progress=_Progress(place))
     failures = [str(failure) for report in reports for failure in report.failures]
     return Failed(message="; ".join(failures), data=reports) if failures else reports
 
@@ -187,13 +180,13 @@ def _unseen(argument: Any) -> Any:  # noqa: ANN401 - whatever a task takes
 @task(task_run_name="build {table}", **CAREFUL)
 def build_table(work: Build, table: str) -> Built | None:
     """Build the stale partitions of one table."""
-    return rebuild.build_table(work, table)
+    return build_tables.build_table(work, table)
 
 
 @task(task_run_name="publish", **CAREFUL)
 def publish(work: Build, say: Callable[[str], None]) -> str | None:
     """Check what was built, and make all tables visible at once."""
-    return build.finish(work, say=say)
+    return build_run.finish(work, say=say)
 
 
 @dataclass
@@ -205,7 +198,7 @@ class Rebuilt:
     waiting: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     breached: Sequence[tuple[Any, ...]] = ()
-    refused: Sequence[verify.Outcome] = ()
+    refused: Sequence[checks_run.Outcome] = ()
     snapshot: str | None = None
 
     @property
@@ -228,23 +221,23 @@ def rebuild_stale(
     less time than telling Prefect so.
     """
     place, config = opened(home)
-    names = catalog.with_inputs(tables or [])
+    names = catalog_tables.with_inputs(tables or [])
     made, logger = Rebuilt(), get_run_logger()
 
     def say(line: str) -> None:
         made.said.append(line)
         logger.warning(line)
 
-    with build.begin(place, config, as_of=as_of, full=full, days=days) as work:
+    with build_run.begin(place, config, as_of=as_of, full=full, days=days) as work:
         context = contextvars.copy_context()  # a task knows its flow by it, in any thread
 
         def through(own: Build, name: str, _begin: object) -> Built | None:
-            table = catalog.table(name)
-            if table.reads & {*own.failed, *own.waiting} or not stale.work(own, table):
-                return rebuild.build_table(own, name)
+            table = catalog_tables.table(name)
+            if table.reads & {*own.failed, *own.waiting} or not staleness.work(own, table):
+                return build_tables.build_table(own, name)
             return context.copy().run(build_table, _unseen(own), name)
 
-        rebuild.each(work, names, None, logger.warning, through)
+        build_tables.each(work, names, None, logger.warning, through)
         try:
             made.snapshot = publish(_unseen(work), say)
         except CheckError as error:
@@ -271,10 +264,10 @@ def prune_lake(home: str, keep: str, *, tables: bool) -> list[Pruned]:
 
 
 @task(task_run_name="check", **CAREFUL)
-def check_all(home: str, *, deep: bool) -> list[verify.Outcome]:
+def check_all(home: str, *, deep: bool) -> list[checks_run.Outcome]:
     """Run every check over all that is published, and look at every stored byte if it is to be `deep`."""
     place, config = opened(home)
-    found = verify.of_files(inspection.inspect(place, config)) if deep else []
+    found = checks_run.of_files(verify.inspect(place, config)) if deep else []
     if any(outcome.forbids for outcome in found):  # what is built of damaged files needs no checks
         return found
     return [*found, *plan.check(place, config, deep=deep)]

@@ -10,7 +10,7 @@ from tidemill.errors import LockTimeoutError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tidemill.home import Home
+    from tidemill.home.home import Home
 
 FOLDER: Final = ".flows"
 

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
-from tidemill import Tidemill, lake
-from tidemill.engines import relations
+from tidemill import Tidemill
+from tidemill.engine import relations
+from tidemill.lake import commits as lake_commits
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable
     from pathlib import Path
 
-    from tidemill.loading import Report
+    from tidemill.ingest.queue import Report
 
 Row = dict[str, Any]
 LONGEST = ("test_flows.py", "test_kills.py", "test_refusals.py", "test_writers.py")
@@ -97,14 +98,14 @@ class Lake:
         if self.bound and self.bound[0] == commits:
             return self.bound[1]
         with self.mill.home.lock("lake"):
-            lake.prepare(self.mill.home)
-            snapshot = lake.snapshot(self.mill.home)
+            lake_commits.prepare(self.mill.home)
+            snapshot = lake_commits.snapshot(self.mill.home)
         connection = duckdb.connect(config={"threads": 1})
         connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
-        for table, columns in lake.TABLES.items():
+        for table, columns in lake_commits.TABLES.items():
             relations.bind(connection, table, relations.stored(columns, snapshot.of(table)))
         held = relations.held(*(snapshot.paths(table) for table in ("quarantine", "released", "loads")))
-        relations.bind(connection, "held", held or relations.nothing(lake.TABLES["quarantine"]))
+        relations.bind(connection, "held", held or relations.nothing(lake_commits.TABLES["quarantine"]))
         self.bound = (sorted(self.mill.home.lake.glob("*/_delta_log/*.json")), connection)
         return connection
 

@@ -18,12 +18,15 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 import pytest
 
-from tidemill import Tidemill, catalog, cli, manifests
+from tidemill import Tidemill
+from tidemill.catalog import tables as catalog_tables
+from tidemill.cli import main
+from tidemill.snapshots import manifest as snapshots_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tidemill.readers.published import Published
+    from tidemill.readers.snapshot import Published
 
 Record = dict[str, Any]
 
@@ -95,8 +98,8 @@ def few_tables(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     """
     if not request.node.get_closest_marker("every_table"):
         also = [name for marker in request.node.iter_markers("also_tables") for name in marker.args]
-        few = {name: catalog.table(name) for name in catalog.with_inputs([*request.module.FEW, *also])}
-        monkeypatch.setattr(catalog, "tables", lambda: few)
+        few = {name: catalog_tables.table(name) for name in catalog_tables.with_inputs([*request.module.FEW, *also])}
+        monkeypatch.setattr(catalog_tables, "tables", lambda: few)
 
 
 def built(mill: Tidemill, *names: str, **options: Any) -> dict[str, list[str]]:
@@ -114,7 +117,7 @@ def opened(folder: Path, *records: Record, tables: Iterable[str], settings: str 
 def readers_of(relation: str) -> set[str]:
     """The tables that read a relation, themselves or through another table."""
     found: set[str] = set()
-    for table in catalog.tables().values():  # each after those that it reads
+    for table in catalog_tables.tables().values():  # each after those that it reads
         if table.reads & (found | {relation}):
             found.add(table.name)
     return found
@@ -136,7 +139,7 @@ def published(mill: Tidemill) -> dict[str, str]:
             ).fetchall()
         ]
         found = {}
-        for name in sorted(set(names) & catalog.tables().keys()):
+        for name in sorted(set(names) & catalog_tables.tables().keys()):
             relation = connection.sql(f'FROM "{name}"')
             found[name] = f"{relation.columns} {relation.types} {relation.fetchall()!r}"
         return found
@@ -144,10 +147,10 @@ def published(mill: Tidemill) -> dict[str, str]:
 
 def rewrite_manifest(folder: Path, *without: str, **values: object) -> None:
     """Write the manifest of a snapshot anew: without some keys, with other values, with the stamps of its files now."""
-    manifest = json.loads((folder / manifests.MANIFEST).read_text())
+    manifest = json.loads((folder / snapshots_manifest.MANIFEST).read_text())
     kept = {name: value for name, value in manifest.items() if name not in {"digest", *without}}
-    (folder / manifests.MANIFEST).unlink()
-    manifests.write(folder, kept | {"stamps": manifests.stamped(folder)} | values)
+    (folder / snapshots_manifest.MANIFEST).unlink()
+    snapshots_manifest.write(folder, kept | {"stamps": snapshots_manifest.stamped(folder)} | values)
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -189,7 +192,7 @@ def tm(*arguments: object, at: Tidemill | Path | None = None, environment: Mappi
         for name, value in (environment or {}).items():
             patch.setenv(name, value)
         with pytest.raises(SystemExit) as end:
-            cli.main([str(argument) for argument in (*place, *arguments)])
+            main.main([str(argument) for argument in (*place, *arguments)])
     out.flush()
     return Said(int(end.value.code or 0), out.buffer.getvalue(), err.getvalue())
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from tests.conftest import Lake
-from tidemill import Tidemill, lake
+from tidemill import Tidemill
+from tidemill.lake import commits as lake_commits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def in_order(home: Lake, *, apart: bool = False) -> list[list[str]]:
     """The files of each commit of ingests, in their order; or each by itself: a compacted ledger knows no commits."""
     with home.mill.home.lock("lake"):
-        paths = lake.snapshot(home.mill.home).paths("loads")
+        paths = lake_commits.snapshot(home.mill.home).paths("loads")
     commits = [pl.read_parquet(path).sort("finished_at").filter(kind="ingest") for path in paths]
     ordered = sorted((one for one in commits if len(one)), key=lambda one: one["finished_at"][0])
     if apart:
@@ -46,7 +47,7 @@ def state(home: Lake) -> dict[str, list[str]]:
     load = "CASE WHEN l.kind = 'ingest' THEN l.load_id ELSE l.kind END AS load"
     queries = {
         table: f"SELECT r.* EXCLUDE (load_id), {load} FROM {table} r JOIN loads l USING (load_id)"
-        for table in lake.RECORD_TABLES
+        for table in lake_commits.RECORD_TABLES
     }
     queries["held"] = f"SELECT h.* EXCLUDE (load_id), {load} FROM held h JOIN loads l USING (load_id)"
     queries["loads"] = "SELECT * EXCLUDE (started_at, finished_at) FROM loads WHERE kind = 'ingest'"
@@ -62,8 +63,8 @@ def assert_whole(home: Lake) -> None:
     assert home.query("SELECT load_id FROM loads GROUP BY ALL HAVING count(*) > 1") == []
     assert home.query("SELECT of_load_id, line, record FROM released GROUP BY ALL HAVING count(*) > 1") == []
     place = home.mill.home
-    for table in lake.TABLES:
-        for file in lake.current(place).of(table):
+    for table in lake_commits.TABLES:
+        for file in lake_commits.current(place).of(table):
             assert pl.scan_parquet(file.path).select(pl.len()).collect().item() == file.rows, file
     assert [path.name for path in place.lake.glob("journal-*")] == []
     assert [path.name for path in place.staging.iterdir()] == []

@@ -24,9 +24,10 @@ from benchmarks import (
 )
 from benchmarks.measure import Contender, ContenderError, Measured, Timed
 from benchmarks.plan import Plan
-from tidemill import Tidemill, catalog
+from tidemill import Tidemill
+from tidemill.catalog import tables as catalog_tables
 from tidemill.records import BY_TABLE
-from tidemill.simulate import simulate
+from tidemill.simulation.simulate import simulate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -178,7 +179,9 @@ def test_bare_selects_give_what_a_build_publishes(tmp_path: Path) -> None:
     home = tmp_path / "home"
     mill = Tidemill(home)
     mill.ingest(*simulate(home / "raw", events=600, days=9))
-    tables = [catalog.table(name) for name in ("activity_hourly", "activity_weekly", "jobs_daily", "metric_hourly")]
+    tables = [
+        catalog_tables.table(name) for name in ("activity_hourly", "activity_weekly", "jobs_daily", "metric_hourly")
+    ]
     mill.build(*(table.name for table in tables), as_of="latest")
     homes.write_whole(home)
     bare = rollups.bare(tmp_path, home, tables)
@@ -219,7 +222,7 @@ def test_peers_get_every_macro_that_the_rollups_call() -> None:
         columns = ", ".join(f"NULL::{kind} AS {name}" for name, kind in BY_TABLE["events"].stored.items())
         connection.execute(f"CREATE VIEW events AS SELECT {columns} WHERE false")
         for name in selects.ROLLUPS:
-            assert connection.execute(catalog.table(name).select).fetchall() == []
+            assert connection.execute(catalog_tables.table(name).select).fetchall() == []
     assert "price_periods" not in selects.macros()
 
 

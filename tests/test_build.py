@@ -27,9 +27,15 @@ from tests.homes import (
     rows,
     write_settings,
 )
-from tidemill import Tidemill, build, catalog, lake, plan, rebuild, settings
+from tidemill import Tidemill
+from tidemill.build import plan
+from tidemill.build import run as build_run
+from tidemill.build import tables as build_tables
+from tidemill.catalog import tables as catalog_tables
+from tidemill.config import settings as config_settings
+from tidemill.config.settings import sql_folder
 from tidemill.errors import BuildError, UsageError
-from tidemill.settings import sql_folder
+from tidemill.lake import commits
 
 __all__ = ["few_tables"]
 
@@ -53,13 +59,13 @@ TWO_DAYS: Final = (
 
 def other_tables(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """Let the tables of a folder be those that there are."""
-    found = catalog.read(folder)
-    monkeypatch.setattr(catalog, "tables", lambda: found)
+    found = catalog_tables.read(folder)
+    monkeypatch.setattr(catalog_tables, "tables", lambda: found)
 
 
 def copy_of_tables(tmp_path: Path) -> Path:
     """A copy of the tables' SQL that a test may change."""
-    for table in catalog.tables().values():
+    for table in catalog_tables.tables().values():
         target = tmp_path / "tables" / table.family
         target.mkdir(parents=True, exist_ok=True)
         shutil.copy(sql_folder() / "tables" / table.family / f"{table.name}.sql", target)
@@ -82,7 +88,7 @@ def write_table(folder: Path, name: str, header: Sequence[str], columns: Mapping
 def test_a_second_build_builds_nothing_and_publishes_nothing(tmp_path: Path) -> None:
     """Where nothing changed, nothing is built and the snapshot stays the same."""
     mill = home(tmp_path, *TWO_DAYS)
-    assert built(mill, as_of=AS_OF).keys() == catalog.tables().keys()
+    assert built(mill, as_of=AS_OF).keys() == catalog_tables.tables().keys()
     snapshot = mill.snapshot()
     assert built(mill, as_of=AS_OF) == {}
     assert mill.snapshot() == snapshot
@@ -105,7 +111,7 @@ def test_a_late_record_reopens_its_day_and_nothing_else(tmp_path: Path, late: Re
     built(mill, as_of=AS_OF)
     feed(mill, late)
     found = built(mill, as_of=AS_OF)
-    tables = catalog.tables()
+    tables = catalog_tables.tables()
     assert found.keys() == readers_of(relation)
     assert {name: days for name, days in found.items() if tables[name].partition == "day"} == {
         name: ["2026-02-10"] for name in found if tables[name].partition == "day"
@@ -247,9 +253,9 @@ def test_the_periods_of_some_days_are_built_once_more(tmp_path: Path) -> None:
     mill = home(tmp_path, *TWO_DAYS)
     built(mill, as_of=AS_OF)
     day = date(2026, 2, 11)
-    with build.begin(mill.home, settings.load(mill.home), as_of=AS_OF, days=(day, day)) as work:
+    with build_run.begin(mill.home, config_settings.load(mill.home), as_of=AS_OF, days=(day, day)) as work:
         for name in ("activity_daily", "activity_weekly", "job_states", "llm_ttft", "users"):
-            rebuild.build_table(work, name)
+            build_tables.build_table(work, name)
         made = {one.table: (one.partitions, one.why) for one in work.built}
     assert made == {
         "activity_daily": (("2026-02-11",), ("its day was asked for",)),
@@ -274,7 +280,7 @@ def test_another_timezone_rebuilds_everything(tmp_path: Path, old: str, new: str
     mill = home(tmp_path, *records, settings=f'timezone = "{old}"')
     built(mill, as_of=AS_OF)
     write_settings(mill, f'timezone = "{new}"')
-    assert built(mill, as_of=AS_OF).keys() == catalog.tables().keys()
+    assert built(mill, as_of=AS_OF).keys() == catalog_tables.tables().keys()
     fresh = home(tmp_path, *records, settings=f'timezone = "{new}"', name="fresh")
     built(fresh, as_of=AS_OF)
     assert published(mill) == published(fresh)
@@ -390,8 +396,8 @@ def test_the_lake_says_which_load_a_file_is_of(tmp_path: Path) -> None:
     mill = home(tmp_path, *TWO_DAYS)
     built(mill, "metric_hourly")
     loads = {load for (load,) in rows(mill, "SELECT load_id FROM lake.loads")}
-    snapshot = lake.current(mill.home)
-    for kind in lake.RECORD_TABLES:
+    snapshot = commits.current(mill.home)
+    for kind in commits.RECORD_TABLES:
         assert {file.first_load for file in snapshot.of(kind)} == loads
         assert {file.last_load for file in snapshot.of(kind)} == loads
 
@@ -608,7 +614,7 @@ def test_of_an_empty_lake_every_table_is_published(tmp_path: Path) -> None:
     """With its columns and without rows, but for those that a table has of nothing; the next build does nothing."""
     mill = home(tmp_path)
     built(mill, as_of=AS_OF)
-    for table in catalog.tables().values():
+    for table in catalog_tables.tables().values():
         frame = mill.show(table.name)
         assert frame.columns == list(table.comments), table.name
         cases = Path(__file__).parent / "sql" / "tables" / table.family / f"{table.name}.toml"
@@ -857,13 +863,13 @@ def test_a_plan_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             found.setdefault(step.why, set()).add(step.table)
         return found
 
-    tables = catalog.tables()
+    tables = catalog_tables.tables()
     direct = {kind: {name for name in tables if kind in tables[name].records} for kind in ("jobs", "metrics")}
     mill = home(tmp_path, *TWO_DAYS)
-    assert why() == {"new": set(catalog.tables())}
+    assert why() == {"new": set(catalog_tables.tables())}
     built(mill, as_of=AS_OF)
     assert why() == {}
-    assert why(full=True) == {"--full": set(catalog.tables())}
+    assert why(full=True) == {"--full": set(catalog_tables.tables())}
     assert why(as_of="2026-03-12T12:00:01Z") == {
         "its moment passed": {name for name in tables if tables[name].partition == "window"}
     }
@@ -890,7 +896,7 @@ def test_looking_makes_no_home_and_waits_for_nobody(tmp_path: Path) -> None:
     assert not nowhere.home.path.exists()
     mill = home(tmp_path, *TWO_DAYS)
     with mill.home.lock("tables"):
-        assert [status.table for status in mill.status()] == list(catalog.tables())
+        assert [status.table for status in mill.status()] == list(catalog_tables.tables())
 
 
 def test_status_tells_fresh_from_stale(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import pytest
 import sqlglot
 
 from tests.homes import home
-from tidemill import catalog
+from tidemill.catalog import tables as catalog_tables
+from tidemill.config.settings import sql_folder
 from tidemill.errors import TableError, UsageError
-from tidemill.settings import sql_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,9 +24,9 @@ def write(folder: Path, **texts: str) -> Path:
     return folder
 
 
-def table(folder: Path, text: str) -> catalog.Table:
+def table(folder: Path, text: str) -> catalog_tables.Table:
     """The table of one text."""
-    return catalog.read(write(folder, one=text))["one"]
+    return catalog_tables.read(write(folder, one=text))["one"]
 
 
 # What a header says
@@ -130,20 +130,20 @@ def test_a_header_that_is_none_is_said_with_its_file(tmp_path: Path, text: str, 
 def test_what_a_select_reads(tmp_path: Path, select: str, reads: set[str]) -> None:
     """Records, prices and other tables, but not the names that it defines itself."""
     folder = write(tmp_path, one=f"{HEADER}\n{select}\n", other=f"{HEADER}\nSELECT 1\nFROM events\n")
-    assert catalog.read(folder)["one"].reads == reads
+    assert catalog_tables.read(folder)["one"].reads == reads
 
 
 def test_each_table_comes_after_what_it_reads(tmp_path: Path) -> None:
     """Whatever they are called."""
     texts = {name: f"{HEADER}SELECT 1\nFROM {other}\n" for name, other in (("a", "b"), ("b", "c"), ("c", "events"))}
-    assert list(catalog.read(write(tmp_path, **texts))) == ["c", "b", "a"]
+    assert list(catalog_tables.read(write(tmp_path, **texts))) == ["c", "b", "a"]
 
 
 def test_a_circle_is_named(tmp_path: Path) -> None:
     """Tables that read each other cannot be built."""
     texts = {name: f"{HEADER}SELECT 1\nFROM {other}\n" for name, other in (("a", "b"), ("b", "a"))}
     with pytest.raises(TableError, match=r"tables read each other in a circle: [ab] → [ab] → [ab]"):
-        catalog.read(write(tmp_path, **texts))
+        catalog_tables.read(write(tmp_path, **texts))
 
 
 def test_comments_are_the_columns(tmp_path: Path) -> None:
@@ -175,19 +175,19 @@ def columns(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     return {name: mill.show(name).columns for name in mill.tables()}
 
 
-@pytest.mark.parametrize("name", catalog.tables())
+@pytest.mark.parametrize("name", catalog_tables.tables())
 def test_every_table_explains_itself(name: str, columns: dict[str, list[str]]) -> None:
     """Its description is a sentence, its comments are exactly its columns, and it has a file of cases."""
-    found = catalog.table(name)
+    found = catalog_tables.table(name)
     assert found.description.endswith(".")
     assert list(found.comments) == columns[name]
     assert (sql_folder().parent / "tests" / "sql" / "tables" / found.family / f"{name}.toml").exists()
 
 
-@pytest.mark.parametrize("name", catalog.tables())
+@pytest.mark.parametrize("name", catalog_tables.tables())
 def test_every_table_has_the_columns_of_its_header(name: str, columns: dict[str, list[str]]) -> None:
     """Those of its sort, its grain and its partition; and the sort ends in the key."""
-    found = catalog.table(name)
+    found = catalog_tables.table(name)
     order = sqlglot.parse_one(f"SELECT 1 ORDER BY {', '.join(found.sort)}", dialect="duckdb")
     sort = {column.name for column in order.find_all(sqlglot.exp.Column)}
     assert sort <= set(columns[name])
@@ -198,18 +198,22 @@ def test_every_table_has_the_columns_of_its_header(name: str, columns: dict[str,
     assert set(found.key) <= sort
 
 
-@pytest.mark.parametrize("name", catalog.tables())
+@pytest.mark.parametrize("name", catalog_tables.tables())
 def test_what_is_of_days_can_be_made_of_fewer_days(name: str) -> None:
     """Only what is built whole, and reads nothing but tables of days."""
-    found = catalog.table(name)
-    of_days = {catalog.tables()[read].partition for read in found.reads & catalog.tables().keys()} == {"day"}
-    assert catalog.is_of_days(found) == (found.partition == "none" and of_days and catalog.PRICES not in found.reads)
+    found = catalog_tables.table(name)
+    of_days = {catalog_tables.tables()[read].partition for read in found.reads & catalog_tables.tables().keys()} == {
+        "day"
+    }
+    assert catalog_tables.is_of_days(found) == (
+        found.partition == "none" and of_days and catalog_tables.PRICES not in found.reads
+    )
 
 
-@pytest.mark.parametrize("name", catalog.tables())
+@pytest.mark.parametrize("name", catalog_tables.tables())
 def test_a_table_that_is_built_whole_reads_only_tables(name: str) -> None:
     """It would have to read all events at each build; and every table reads something."""
-    found = catalog.table(name)
+    found = catalog_tables.table(name)
     assert found.reads
     assert not (found.partition == "none" and found.records)
 
@@ -217,14 +221,14 @@ def test_a_table_that_is_built_whole_reads_only_tables(name: str) -> None:
 def test_an_unknown_table_names_the_nearest() -> None:
     """Or all, when none is near."""
     with pytest.raises(UsageError, match=r"there is no table .job_total.; did you mean .job_totals.\?"):
-        catalog.table("job_total")
+        catalog_tables.table("job_total")
     with pytest.raises(UsageError, match="there are: activity_daily, activity_hourly, "):
-        catalog.table("xyzzy")
-    assert catalog.known("builds") == "builds"
+        catalog_tables.table("xyzzy")
+    assert catalog_tables.known("builds") == "builds"
 
 
 def test_inputs_come_with_a_table_and_before_it() -> None:
     """Those of its inputs too, and no other table."""
-    assert catalog.with_inputs(["sessions"]) == ["session_activity_daily", "sessions"]
-    assert catalog.with_inputs(["sessions", "sessions"]) == ["session_activity_daily", "sessions"]
-    assert catalog.with_inputs([]) == list(catalog.tables())
+    assert catalog_tables.with_inputs(["sessions"]) == ["session_activity_daily", "sessions"]
+    assert catalog_tables.with_inputs(["sessions", "sessions"]) == ["session_activity_daily", "sessions"]
+    assert catalog_tables.with_inputs([]) == list(catalog_tables.tables())

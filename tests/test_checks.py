@@ -10,18 +10,18 @@ from deltalake import DeltaTable
 
 from tests.homes import AS_OF, built, event, feed, home, job, metric, rows, tm
 from tests.test_build import copy_of_tables, other_tables, write_table
-from tidemill import catalog, checks
-from tidemill.checks import LAKE, Severity
-from tidemill.engines import duckdb as engine
-from tidemill.engines import rules
+from tidemill.build.checks import definitions, rules
+from tidemill.build.checks.definitions import LAKE, Severity
+from tidemill.build.checks.run import Result
+from tidemill.catalog import tables as catalog_tables
+from tidemill.engine import connection as engine_connection
 from tidemill.errors import CheckError, UsageError
-from tidemill.verify import Result
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tidemill import Tidemill
-    from tidemill.verify import Outcome
+    from tidemill.build.checks.run import Outcome
 
 RECORDS: Final = (
     event("a", "2026-02-10T10:00:00Z", type="llm_request", session_id="s1", user_id="u1", model="m", duration_ms=10.25),
@@ -56,11 +56,11 @@ def snapshots(mill: Tidemill) -> list[str]:
 # The checks that are shipped
 
 
-@pytest.mark.parametrize("name", checks.shipped())
+@pytest.mark.parametrize("name", definitions.shipped())
 def test_a_shipped_check_reads_what_there_is(name: str) -> None:
     """Otherwise it would never be run; and it says what must hold."""
-    found = checks.shipped()[name]
-    assert found.reads <= {*catalog.tables(), *catalog.RECORD_RELATIONS, LAKE}
+    found = definitions.shipped()[name]
+    assert found.reads <= {*catalog_tables.tables(), *catalog_tables.RECORD_RELATIONS, LAKE}
     assert found.description.endswith(".")
 
 
@@ -72,7 +72,7 @@ def test_of_good_records_every_check_is_run_and_content(tmp_path: Path) -> None:
     assert said == []
     for deep in (False, True):
         assert {found.check: found.result for found in mill.check(deep=deep)} == dict.fromkeys(
-            checks.shipped(), Result.OK
+            definitions.shipped(), Result.OK
         )
 
 
@@ -106,7 +106,7 @@ def test_a_table_that_is_wrong_is_not_published(
     file.write_text(file.read_text().replace(*change))
     other_tables(monkeypatch, folder)
     mill = home(tmp_path, *RECORDS)
-    names = {table.rpartition("/")[2], *checks.shipped()[check].reads}
+    names = {table.rpartition("/")[2], *definitions.shipped()[check].reads}
     with pytest.raises(CheckError, match=rf"check {check} failed: \d+ rows?, such as {{") as raised:
         mill.build(*names, as_of=AS_OF)
     assert "nothing is published" in str(raised.value)
@@ -153,7 +153,7 @@ def test_a_record_of_the_future_is_said_and_published(tmp_path: Path) -> None:
 
 def broken(key: list[str], select: str, *, estimated: bool = False) -> dict[str, int]:
     """The rules that a table of one select breaks, with how many rows."""
-    with engine.connect() as connection:
+    with engine_connection.connect() as connection:
         connection.execute(f"CREATE TEMP VIEW t AS {select}")
         shape = rules.Shape("t", key, rules.columns(connection, "t"), estimated=estimated)
         return {name: count for name, (count, _) in rules.broken(connection, shape).items() if count}
@@ -195,7 +195,7 @@ def test_an_estimate_may_lie_just_beyond_the_extremes() -> None:
     assert broken([], close) == {"percentiles_in_order": 1}
     assert broken([], "SELECT 100.0 AS min_x, 98.9 AS p50_x", estimated=True) == {"percentiles_in_order": 1}
     assert broken([], "SELECT 100.0 AS p50_x, 99.9 AS p95_x", estimated=True) == {"percentiles_in_order": 1}
-    assert "latency_histogram" in catalog.table("tools").reads
+    assert "latency_histogram" in catalog_tables.table("tools").reads
 
 
 # A build that is refused, and one that is let pass

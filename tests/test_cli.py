@@ -11,7 +11,8 @@ import duckdb
 import pytest
 
 from tests.homes import AS_OF, built, digests, event, feed, home, job, metric, process, tm
-from tidemill import __version__, catalog
+from tidemill import __version__
+from tidemill.catalog import tables as catalog_tables
 
 if TYPE_CHECKING:
     from tidemill import Tidemill
@@ -63,7 +64,7 @@ def test_help_imports_nothing_heavy() -> None:
     """The command's help starts none of the libraries that take their time."""
     code = f"""
 import sys
-from tidemill import cli
+from tidemill.cli import main as cli
 try:
     cli.main(["--help"])
 except SystemExit:
@@ -104,8 +105,8 @@ def test_the_pipeline_by_hand(tmp_path: Path) -> None:
     assert [line.split() for line in said.out.splitlines()] == [counts, ["files", *"1404000"]]
     said = tm("build", "--as-of", AS_OF, at=place)
     assert said.code == 0
-    assert [line.split()[0] for line in said.out.splitlines()] == ["table", *catalog.tables()]
-    assert sorted(said.err.splitlines()) == sorted(f"build: {table}" for table in catalog.tables())
+    assert [line.split()[0] for line in said.out.splitlines()] == ["table", *catalog_tables.tables()]
+    assert sorted(said.err.splitlines()) == sorted(f"build: {table}" for table in catalog_tables.tables())
     said = tm("build", "--as-of", AS_OF, at=place)
     assert (said.code, said.out, said.err) == (0, "", "everything is fresh: nothing was built\n")
     (tmp_path / "more.jsonl").write_text(json.dumps(metric("more", "2026-02-10T11:00:00Z")) + "\n")
@@ -264,7 +265,7 @@ def test_a_table_is_described(tmp_path: Path) -> None:
     assert {name: value for name, value in facts().items() if name not in {"built_at", "bytes"}} == {
         "table": "metric_hourly",
         "family": "metrics",
-        "description": catalog.table("metric_hourly").description,
+        "description": catalog_tables.table("metric_hourly").description,
         "grain": "hour, name, unit, kind, labels",
         "key": "hour, name, unit, kind, labels",
         "partition": "day of hour",
@@ -279,7 +280,7 @@ def test_a_table_is_described(tmp_path: Path) -> None:
     columns = tm("tables", "metric_hourly", at=mill).out.partition("\n\n")[2].splitlines()
     assert columns[0].split() == ["column", "type", "description"]
     assert " ".join(columns[1].split()) == "hour TIMESTAMP WITH TIME ZONE the instant at which the local hour begins"
-    assert len(columns) == 1 + len(catalog.table("metric_hourly").comments)
+    assert len(columns) == 1 + len(catalog_tables.table("metric_hourly").comments)
 
 
 @pytest.mark.parametrize("name", ["activity_daily", "llm_ttft", "job_summary", "builds", "table_columns"])
@@ -517,7 +518,7 @@ def test_what_nobody_thought_of_is_one_line_too(tmp_path: Path, monkeypatch: pyt
 
     mill = home(tmp_path, *RECORDS)
     built(mill, "metric_hourly")
-    monkeypatch.setattr(catalog, "known", fail)
+    monkeypatch.setattr(catalog_tables, "known", fail)
     said = tm("path", "builds", at=mill)
     assert said.code == 1
     assert said.fault.startswith("ValueError: of two lines ")
@@ -536,7 +537,7 @@ def test_what_does_not_fit_in_memory_says_what_to_set(tmp_path: Path, monkeypatc
         def fail(_table: str, error: Exception = error) -> None:
             raise error
 
-        monkeypatch.setattr(catalog, "known", fail)
+        monkeypatch.setattr(catalog_tables, "known", fail)
         said = tm("path", "builds", at=mill)
         assert said.code == 1
         assert told in said.fault

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from tidemill import clock
-from tidemill.engines import duckdb as engine
+from tidemill.engine import clock
+from tidemill.engine import connection as engine_connection
 
 INSTANTS = st.datetimes(datetime(1970, 1, 2), datetime(2199, 12, 30)).map(lambda at: at.replace(tzinfo=UTC))  # noqa: DTZ001
 ZONES = st.sampled_from(sorted(zoneinfo.available_timezones() - {"localtime"}))
-UTC_DAYS = engine.connect(threads=1)
+UTC_DAYS = engine_connection.connect(threads=1)
 PERIODS = st.sampled_from(clock.PERIODS)
 
 
@@ -89,7 +89,7 @@ def test_periods_are_those_of_sql(at: datetime) -> None:
 )
 def test_local_days_of_sql_are_among_the_reporting_days(zone: str) -> None:
     """For every hour of twenty years DuckDB's local day is one that the clock gives for its UTC day."""
-    with engine.connect(timezone=zone, threads=1) as connection:
+    with engine_connection.connect(timezone=zone, threads=1) as connection:
         hours = (
             "range(TIMESTAMPTZ '1990-01-01 00:30:00+00', TIMESTAMPTZ '2050-01-01 00:00:00+00', INTERVAL 1 HOUR) r(t)"
         )

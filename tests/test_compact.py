@@ -11,9 +11,10 @@ import pytest
 from deltalake import DeltaTable
 
 from tests.homes import AS_OF, built, event, feed, few_tables, home, job, metric, published, tm
-from tidemill import Tidemill, compact, delta, lake
-from tidemill.engines import compacting
+from tidemill import Tidemill
 from tidemill.errors import DamagedError
+from tidemill.lake import commits, delta
+from tidemill.maintenance import compact, merging
 
 __all__ = ["few_tables"]
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from tidemill.compact import Compacted
+    from tidemill.maintenance.compact import Compacted
 
 FEW: Final = ("activity_daily", "job_states", "metric_hourly", "session_activity_daily")
 DAYS: Final = ("2026-02-10", "2026-02-11")
@@ -46,7 +47,7 @@ def made(found: Sequence[Compacted]) -> dict[str, tuple[int, int]]:
 
 def files(mill: Tidemill) -> dict[str, set[str]]:
     """The files of each table as its log has them."""
-    return {name: set(DeltaTable(mill.home.lake / name).file_uris()) for name in lake.TABLES}
+    return {name: set(DeltaTable(mill.home.lake / name).file_uris()) for name in commits.TABLES}
 
 
 def test_small_files_of_a_day_become_one(tmp_path: Path) -> None:
@@ -134,7 +135,7 @@ def test_a_file_that_left_long_ago_goes_as_well(tmp_path: Path, monkeypatch: pyt
     first = mill.snapshot()
     weeks_ago = time.time_ns() - 14 * 86_400 * 10**9
     with monkeypatch.context() as patch:
-        patch.setattr("tidemill.delta.time.time_ns", lambda: weeks_ago)
+        patch.setattr("tidemill.lake.delta.time.time_ns", lambda: weeks_ago)
         mill.compact()
     compact.compact(mill.home, mill.settings, grace=0)
     stray = next(mill.home.lake.glob("events/day=*/*.parquet")).with_name("stray.parquet")
@@ -157,14 +158,14 @@ def test_old_files_stay_for_an_hour(tmp_path: Path) -> None:
 def test_what_is_ingested_in_the_meantime_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A load that is committed between the reading and the commit of a compaction stays beside the new file."""
     mill = in_many_files(tmp_path)
-    merge = compacting.merge
+    merge = merging.merge
 
     def late(*arguments: object) -> object:
         monkeypatch.undo()
         feed(mill, event("late", "2026-02-10T23:00:00Z"))
         return merge(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(compacting, "merge", late)
+    monkeypatch.setattr(merging, "merge", late)
     mill.compact()
     built(mill, "activity_daily")
     assert mill.sql("SELECT count(*) FROM lake.events").fetchall() == [(7,)]
@@ -174,14 +175,14 @@ def test_what_is_ingested_in_the_meantime_is_not_lost(tmp_path: Path, monkeypatc
 def test_two_compactions_at_once_count_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that comes second finds that its files are gone, and leaves those days alone."""
     mill = in_many_files(tmp_path)
-    merge = compacting.merge
+    merge = merging.merge
 
     def other(*arguments: object) -> object:
         monkeypatch.undo()
         mill.compact()
         return merge(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(compacting, "merge", other)
+    monkeypatch.setattr(merging, "merge", other)
     mill.compact()
     built(mill, "activity_daily")
     assert mill.sql("SELECT count(*) FROM lake.events").fetchall() == [(6,)]

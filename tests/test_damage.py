@@ -9,8 +9,9 @@ import pytest
 from deltalake import DeltaTable
 
 from tests.homes import AS_OF, built, event, feed, few_tables, home, job, metric, published, rows, tm
-from tidemill import Tidemill, delta, lake
+from tidemill import Tidemill
 from tidemill.errors import DamagedError
+from tidemill.lake import commits, delta
 
 __all__ = ["few_tables"]
 
@@ -81,7 +82,7 @@ def found(mill: Tidemill, pattern: str) -> Path:
     """A file of a home that a pattern names; of the lake's data one that is still in it."""
     gone = {
         path
-        for name in lake.TABLES
+        for name in commits.TABLES
         for path in delta.on_disk(mill.home.lake / name, name)
         if str(path) not in DeltaTable(mill.home.lake / name).file_uris()
     }
@@ -204,7 +205,7 @@ def test_a_lost_mark_of_pruning_is_missed(mill: Tidemill) -> None:
     mill.prune("200d")
     assert rows(mill, "SELECT count(*) FROM activity_daily") == [(3,)]
     built(mill, *FEW, as_of=AS_OF)
-    mark = mill.home.lake / lake.PRUNED
+    mark = mill.home.lake / commits.PRUNED
     day = mark.read_text()
     mark.unlink()
     assert build(mill).startswith(f"{mark} does not say that days before {day} were pruned")

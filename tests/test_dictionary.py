@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.homes import home, rows
-from tidemill import Tidemill, catalog, checks, dictionary
-from tidemill.engines import schema
+from tidemill.build.checks import definitions
+from tidemill.catalog import column_types, dictionary
+from tidemill.catalog import tables as catalog_tables
+from tidemill.catalog.system_tables import OWN
 from tidemill.errors import TableError
-from tidemill.own import OWN
+
+if TYPE_CHECKING:
+    from tidemill import Tidemill
 
 DICTIONARY = Path(__file__).parents[1] / "docs" / "tables.md"
 
@@ -29,13 +34,13 @@ def test_the_documented_tables_are_those_that_there_are() -> None:
 def test_every_table_and_check_is_in_the_dictionary() -> None:
     """Each under its name, with every column."""
     text = dictionary.markdown()
-    for name, table in catalog.tables().items():
+    for name, table in catalog_tables.tables().items():
         section = text.partition(f"\n### {name}\n")[2].partition("\n### ")[0]
         assert table.description in section
         for column, comment in table.comments.items():
             assert f"\n| `{column}` | " in section
             assert f" | {comment.replace('|', chr(92) + '|')} |\n" in section
-    for name in (*OWN, *checks.shipped()):
+    for name in (*OWN, *definitions.shipped()):
         assert f"### {name}\n" in text or f"| `{name}` | " in text
 
 
@@ -47,7 +52,7 @@ def test_types_that_are_bound_are_types_that_are_published(mill: Tidemill) -> No
         for column, made in entry.columns.items()
     ]
     assert rows(mill, "FROM table_columns") == expected
-    assert {name for name, *_ in expected} == {*catalog.tables(), *OWN}
+    assert {name for name, *_ in expected} == {*catalog_tables.tables(), *OWN}
 
 
 def test_a_key_is_of_the_tables_columns(mill: Tidemill) -> None:
@@ -74,7 +79,7 @@ def test_a_select_that_cannot_be_bound_is_named(tmp_path: Path) -> None:
     header = "-- What it is.\n-- grain: day\n-- partition: day\n-- sort: day\n"
     (folder / "one.sql").write_text(f"{header}\nSELECT\n    no_such AS day  -- the day\nFROM events\n")
     with pytest.raises(TableError, match=r"table one: sql/tables/family/one.sql, line 7: Binder Error: .*no_such"):
-        schema.types(catalog.read(tmp_path).values())
+        column_types.types(catalog_tables.read(tmp_path).values())
 
 
 @pytest.mark.parametrize(
@@ -92,4 +97,4 @@ def test_a_key_comes_of_the_grain(tmp_path: Path, header: str, key: tuple[str, .
     """A window's table has those of the window first; a header may name the key itself."""
     (tmp_path / "family").mkdir()
     (tmp_path / "family" / "one.sql").write_text(f"-- What it is.\n-- {header}\n-- sort: day\nSELECT 1\nFROM events\n")
-    assert catalog.read(tmp_path)["one"].key == key
+    assert catalog_tables.read(tmp_path)["one"].key == key

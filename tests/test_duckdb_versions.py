@@ -11,8 +11,8 @@ import duckdb
 import pytest
 
 from tests.homes import AS_OF, built, event, few_tables, home, rewrite_manifest, simulated
-from tidemill.engines import catalogs
-from tidemill.engines.snapshot import CATALOG
+from tidemill.snapshots import catalog_files
+from tidemill.snapshots.catalog_db import CATALOG
 
 if TYPE_CHECKING:
     from tidemill import Tidemill
@@ -86,10 +86,10 @@ def test_catalog_of_older_tidemill_is_published_again_by_the_next_build(tmp_path
     built(mill, *FEW, as_of=AS_OF)
     older(mill)
     before = mill.snapshot()
-    assert catalogs.is_outdated(before / CATALOG)
+    assert catalog_files.is_outdated(before / CATALOG)
     assert built(mill, *FEW, as_of=AS_OF) == {}
     after = mill.snapshot()
     assert after != before
-    assert not catalogs.is_outdated(after / CATALOG)
+    assert not catalog_files.is_outdated(after / CATALOG)
     built(mill, *FEW, as_of=AS_OF)
     assert mill.snapshot() == after

@@ -14,9 +14,14 @@ from hypothesis import strategies as st
 
 from tests.conftest import Lake
 from tests.test_properties import AS_OF, FEW, home_of, records, rows
-from tidemill import Tidemill, catalog, lake, prune, publish, stale
-from tidemill.clock import PERIODS
-from tidemill.sealed import is_sealed
+from tidemill import Tidemill
+from tidemill.build import staleness
+from tidemill.catalog import tables as catalog_tables
+from tidemill.engine.clock import PERIODS
+from tidemill.lake import commits
+from tidemill.lake.retention import is_sealed
+from tidemill.maintenance import prune
+from tidemill.snapshots import publish
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -70,10 +75,10 @@ def check(history: tuple[list[Row], list[tuple[list[Row], list[str]]]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         once, bit_by_bit = home_of(Path(folder) / "once", [whole]), home_after(Path(folder) / "parts", parts)
         assert bit_by_bit.refusals() == []
-        for table in catalog.tables():
+        for table in catalog_tables.tables():
             assert rows(bit_by_bit, table) == rows(once, table), table
         bit_by_bit.mill.build(as_of=AS_OF, full=True)
-        for table in catalog.tables():
+        for table in catalog_tables.tables():
             assert rows(bit_by_bit, table) == rows(once, table), f"{table}, built anew"
 
 
@@ -98,7 +103,7 @@ def test_many_histories_give_the_tables_of_one_build(
 
 def of_period(home: Lake, table: str, kept: Iterable[str]) -> list[str]:
     """A period table's rows of some partitions, as texts."""
-    found = catalog.table(table)
+    found = catalog_tables.table(table)
     frame = home.mill.show(table)
     period = [_period(value, found.partition) for value in frame[found.partition_column].to_list()]
     wanted = {*kept}
@@ -126,9 +131,11 @@ def check_pruned(history: tuple[list[Row], list[tuple[list[Row], list[str]]]], c
         pruned.mill.build(as_of=AS_OF)
         pruned.mill.build(as_of=AS_OF, full=True)
         assert [str(found) for found in pruned.mill.check(deep=True) if found.forbids] == []
-        before, states = lake.current(pruned.mill.home).pruned, publish.current(never.mill.home).tables
-        for table in (table for table in catalog.tables().values() if table.partition in PERIODS):
-            open_ = [v for v in states[table.name].partitions if v != stale.EMPTY and not is_sealed(v, before, ZONE)]
+        before, states = commits.current(pruned.mill.home).pruned, publish.current(never.mill.home).tables
+        for table in (table for table in catalog_tables.tables().values() if table.partition in PERIODS):
+            open_ = [
+                v for v in states[table.name].partitions if v != staleness.EMPTY and not is_sealed(v, before, ZONE)
+            ]
             assert of_period(pruned, table.name, open_) == of_period(never, table.name, open_), table.name
 
 

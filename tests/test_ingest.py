@@ -18,12 +18,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import Lake, event, job, metric
-from tidemill import delta
-from tidemill.engines import staging
-from tidemill.engines.load import LARGE_BYTES
 from tidemill.errors import UsageError
+from tidemill.ingest.load import LARGE_BYTES
+from tidemill.ingest.staging import stage
+from tidemill.lake import delta
 from tidemill.records import EVENT, PROVENANCE
-from tidemill.sources import files, parts
+from tidemill.sources import files, splitting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -514,7 +514,8 @@ for path in sys.argv[2:]:
 """
 CRASH = """
 import os, signal, sys
-from tidemill import Tidemill, delta
+from tidemill import Tidemill
+from tidemill.lake import delta
 append, left = delta.append, int(sys.argv[3])
 def killed(*arguments):
     global left
@@ -641,7 +642,7 @@ class TestLarge:
         lines = [json.dumps(event(id=str(n), timestamp=f"{day}T10:00:00Z", text=FILLER)) for n, day in enumerate(days)]
         lines[2_000] = lines[2_000].replace("T10:00:00Z", "T99")
         path = home.put("a.jsonl", "\n".join(lines) + "\n")
-        assert (len(parts.find(path)) == 3) is ordered
+        assert (len(splitting.find(path)) == 3) is ordered
         assert home.ingest(path, record="event") == {"records_read": 3_000, "accepted": 2_999, "quarantined": 1}
         assert home.refusals() == [(2_001, "timestamp", "not a timestamp")]
         found = home.query("SELECT timestamp::DATE::VARCHAR AS day, count(*) AS events FROM events GROUP BY ALL")
@@ -661,8 +662,8 @@ class TestLarge:
         lines[2_200] = lines[2_250] = "broken"
         lines[1:1] = ["", " \t"]
         path = home.put("a.jsonl", "\n".join(lines) + "\n")
-        assert len(parts.find(path)) == 2
-        monkeypatch.setattr(staging, "spool", None)
+        assert len(splitting.find(path)) == 2
+        monkeypatch.setattr(stage, "spool", None)
         assert home.ingest(path, record="event") == {"records_read": 2_300, "accepted": 2_297, "quarantined": 3}
         broken = [(line, None, "not JSON") for line in (2_203, 2_253)]
         assert home.refusals() == [(1, "duration_ms", "not a number"), *broken]
@@ -678,7 +679,7 @@ class TestLarge:
         lines[2_200] = json.dumps(metric(record="metric", id="m", timestamp="2026-02-11T10:00:00Z"))
         lines[2_250] = "broken"
         path = home.put("a.jsonl", "\n".join(lines) + "\n")
-        assert len(parts.find(path)) == 2
+        assert len(splitting.find(path)) == 2
         assert home.ingest(path) == {"records_read": 2_300, "accepted": 2_298, "quarantined": 2}
         assert home.refusals() == [(101, "duration_ms", "not a number"), (2_251, None, "not JSON")]
 
@@ -709,7 +710,7 @@ def test_a_lake_of_an_older_version_is_written_on(home: Lake, monkeypatch: pytes
     """Its log told of fewer columns; it tells of all from the next load on, so that files may leave some out."""
     with monkeypatch.context() as older:
         older.setattr(delta, "_statistics_of", lambda _table: "load_id")
-        older.setattr("tidemill.engines.checking._absent", lambda *_: frozenset())
+        older.setattr("tidemill.ingest.staging.write._absent", lambda *_: frozenset())
         home.ingest(home.write("a.jsonl", event(id="a", user_id="u")), record="event")
     home.ingest(home.write("b.jsonl", event(id="b", duration_ms=1.5)), record="event")
     found = home.query("SELECT id, user_id, duration_ms FROM events ORDER BY id")

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.homes import AS_OF, Record, built, event, feed, few_tables, home, job, metric, published, rows
-from tidemill import prune
+from tidemill.maintenance import prune
 
 __all__ = ["few_tables"]
 

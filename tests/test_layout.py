@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemill.layout import NEWEST, layout
+from tidemill.build.file_layout import NEWEST, layout
 
 DAYS = st.sets(st.dates(date(2025, 1, 1), date(2025, 12, 31)).map(str), min_size=1)
 

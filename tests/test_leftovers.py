@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from tests.homes import AS_OF, built, event, feed, few_tables, home, job, published
-from tidemill import Tidemill, delta, lake, publish, quarantine, vacuum
-from tidemill.compact import compact
 from tidemill.errors import DamagedError
+from tidemill.ingest import quarantine
+from tidemill.lake import commits, delta
+from tidemill.maintenance import vacuum
+from tidemill.maintenance.compact import compact
+from tidemill.snapshots import publish
 
 __all__ = ["few_tables"]
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tidemill import Tidemill
 
 FEW: Final = ("activity_daily",)
 AT: Final = "2026-02-10T10:00:00Z"
@@ -68,7 +73,7 @@ def test_files_in_the_staging_folder_go_after_a_day(tmp_path: Path) -> None:
     for path in (young, old):
         path.write_text("")
     os.utime(old, (time.time() - 2 * DAY,) * 2)
-    lake.current(mill.home)
+    commits.current(mill.home)
     assert young.exists()
     assert not old.exists()
 
@@ -170,7 +175,7 @@ def test_old_files_whose_removal_was_interrupted_are_still_old(tmp_path: Path, m
     mill = home(tmp_path, event("a", AT))
     feed(mill, event("b", AT))
     compact(mill.home, mill.settings)
-    named = {file.path for file in lake.current(mill.home).of("events")}
+    named = {file.path for file in commits.current(mill.home).of("events")}
     old = [path for path in delta.on_disk(mill.home.lake / "events", "events") if str(path) not in named]
     assert old
     moved = time.time() + 2 * vacuum.GRACE_SECONDS
@@ -187,7 +192,7 @@ def test_what_a_failed_commit_staged_is_removed(tmp_path: Path, monkeypatch: pyt
     """As long as no journal names it; once one does, the commit is finished by whoever comes next."""
     mill = home(tmp_path, event("a", AT))
     with monkeypatch.context() as patch:
-        patch.setattr(lake, "replace", interrupted)
+        patch.setattr(commits, "replace", interrupted)
         with pytest.raises(DiedError):
             feed(mill, event("b", AT))
     assert list(mill.home.staging.iterdir()) == []
@@ -196,4 +201,4 @@ def test_what_a_failed_commit_staged_is_removed(tmp_path: Path, monkeypatch: pyt
         with pytest.raises(DiedError):
             feed(mill, event("b", AT))
     assert list(mill.home.staging.iterdir()) != []
-    assert len(lake.current(mill.home).of("events")) == 2
+    assert len(commits.current(mill.home).of("events")) == 2

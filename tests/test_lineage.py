@@ -23,7 +23,10 @@ from tests.homes import (
     rows,
     tm,
 )
-from tidemill import Tidemill, compact, lake, prune, publish, seals
+from tidemill import Tidemill
+from tidemill.lake import commits, log_checksums
+from tidemill.maintenance import compact, prune
+from tidemill.snapshots import publish
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +88,7 @@ def put(mill: Tidemill, copy: Path, *tables: str) -> None:
     for table in tables:
         shutil.rmtree(mill.home.lake / table)
         shutil.copytree(copy / "lake" / table, mill.home.lake / table)
-        shutil.copy2(seals.beside(copy / "lake" / table), mill.home.lake)
+        shutil.copy2(log_checksums.beside(copy / "lake" / table), mill.home.lake)
 
 
 def prune_before(mill: Tidemill, day: str) -> None:
@@ -112,12 +115,12 @@ def events(mill: Tidemill) -> int:
     return int(rows(mill, "SELECT sum(events)::INT FROM activity_daily")[0][0])
 
 
-@pytest.mark.parametrize("table", lake.TABLES)
+@pytest.mark.parametrize("table", commits.TABLES)
 def test_build_stops_at_a_table_from_an_older_copy(mill: Tidemill, copies: Copies, table: str) -> None:
     """Its line names both versions; putting the newer one back is all that it takes."""
-    was = lake.current(mill.home).versions[table]
+    was = commits.current(mill.home).versions[table]
     put(mill, copies.older, table)
-    now = lake.current(mill.home).versions[table]
+    now = commits.current(mill.home).versions[table]
     assert now < was
     line = refused(mill)
     assert line.startswith(f"{mill.home.lake / table} {OLDER} lacks ")
@@ -126,7 +129,7 @@ def test_build_stops_at_a_table_from_an_older_copy(mill: Tidemill, copies: Copie
     assert built(mill, *FEW, as_of=AS_OF) == {}
 
 
-@pytest.mark.parametrize("table", lake.TABLES)
+@pytest.mark.parametrize("table", commits.TABLES)
 def test_other_commands_go_on_with_a_table_from_an_older_copy(mill: Tidemill, copies: Copies, table: str) -> None:
     """Status says the same line; what is published can be read; a deep check names the table."""
     put(mill, copies.older, table)
@@ -182,7 +185,7 @@ def test_files_loaded_again_make_an_older_lake_whole(tmp_path: Path) -> None:
     feed(mill, event("b", f"{DAYS[1]}T10:00:00Z"))
     feed(mill, event("c", f"{DAYS[1]}T11:00:00Z"))
     built(mill, *FEW, as_of=AS_OF)
-    was, before = lake.current(mill.home).versions, mill.snapshot()
+    was, before = commits.current(mill.home).versions, mill.snapshot()
     put(mill, older)
     line = refused(mill)
     assert line.startswith(
@@ -190,7 +193,7 @@ def test_files_loaded_again_make_an_older_lake_whole(tmp_path: Path) -> None:
     )
     assert "load again what came since (tidemill ingest FILE), or, " in line
     assert tm("ingest", *(mill.home.path / "raw").iterdir(), at=mill).code == 0
-    assert lake.current(mill.home).versions != was
+    assert commits.current(mill.home).versions != was
     assert build(mill).code == 0
     assert events(mill) == 3
     shutil.rmtree(before)  # its catalog names the files that are gone
@@ -199,15 +202,15 @@ def test_files_loaded_again_make_an_older_lake_whole(tmp_path: Path) -> None:
 
 def test_older_lake_is_noticed_when_its_versions_have_caught_up(mill: Tidemill, copies: Copies) -> None:
     """Later loads raise the versions, and bring nothing of it back."""
-    was = lake.current(mill.home).versions
+    was = commits.current(mill.home).versions
     put(mill, copies.older)
     for hour in range(10, 18):
         at = f"{DAYS[2]}T{hour}:00:00Z"
         load(mill, event(at, at), metric(at, at), job(at, at), event(f"bad {at}", "never"))
     load(mill, {"record": "job", "job_id": "l", "status": "running"})
     load(mill, job("l", f"{DAYS[1]}T10:00:00Z"))
-    now = lake.current(mill.home).versions
-    assert all(now[table] >= was[table] for table in lake.TABLES)
+    now = commits.current(mill.home).versions
+    assert all(now[table] >= was[table] for table in commits.TABLES)
     assert refused(mill).startswith(f"{mill.home.lake / 'loads'} {OLDER} lacks 4 of the loads that the tables were ")
 
 
@@ -225,8 +228,8 @@ def test_loads_that_no_build_has_seen_are_missed(mill: Tidemill, tmp_path: Path,
 
 def test_log_that_lost_its_end_with_its_seals_is_noticed(mill: Tidemill) -> None:
     """Without seals nobody else would miss the newest commit."""
-    seals.beside(mill.home.lake / "events").write_text("")
-    max((mill.home.lake / "events" / seals.LOG).glob("*.json")).unlink()
+    log_checksums.beside(mill.home.lake / "events").write_text("")
+    max((mill.home.lake / "events" / log_checksums.LOG).glob("*.json")).unlink()
     assert refused(mill).startswith(f"{mill.home.lake / 'events'} {OLDER} lacks 1 of the records that the ledger says ")
 
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.homes import event, home, process, tm, until_at_lock, write_settings
-from tidemill import locks
 from tidemill.errors import LockTimeoutError
+from tidemill.home import lock as home_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 HOLDER: Final = """
 import sys
-from tidemill.home import Home
+from tidemill.home.home import Home
 with Home.at(sys.argv[1]).lock(sys.argv[2], wait=60):
     print("held", flush=True)
     sys.stdin.read()
@@ -193,7 +193,7 @@ def test_who_waits_says_so(
     mill: Tidemill, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, notice: float
 ) -> None:
     """Once, before it gives up: for whom, since when, and how long at most; not where it waits for a moment."""
-    monkeypatch.setattr(locks, "NOTICE_SECONDS", notice)
+    monkeypatch.setattr(home_lock, "NOTICE_SECONDS", notice)
     with holder(mill, "lake") as holding, pytest.raises(LockTimeoutError), mill.home.lock("lake"):
         pass
     held = rf"{re.escape(str(mill.home.lake))} is held by process {holding} since \S+Z"

@@ -7,15 +7,21 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import duckdb
 import pytest
 
 from tests.homes import AS_OF, event, few_tables, home, write_settings
-from tidemill import Tidemill, capacity, lake, session, workplace
-from tidemill.home import Home
-from tidemill.settings import Settings
+from tidemill.config import memory
+from tidemill.config.settings import Settings
+from tidemill.engine import session
+from tidemill.home import staging_dir
+from tidemill.home.home import Home
+from tidemill.lake import commits
+
+if TYPE_CHECKING:
+    from tidemill import Tidemill
 
 __all__ = ["few_tables"]
 
@@ -42,19 +48,19 @@ def test_what_there_is_of_a_control_group(tmp_path: Path, case: str) -> None:
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    assert capacity.available(tmp_path) == 5_000_000
+    assert memory.available(tmp_path) == 5_000_000
 
 
 def test_what_there_is_of_a_machine(tmp_path: Path) -> None:
     """Without control groups, or without limits, it is the machine's memory; version 1 says no limit by a huge one."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert capacity.available(tmp_path) == machine
+    assert memory.available(tmp_path) == machine
     group = tmp_path / "sys/fs/cgroup/memory"
     group.mkdir(parents=True)
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/self/cgroup").write_text("4:memory:/\n")
     (group / "memory.limit_in_bytes").write_text("9223372036854771712\n")
-    assert capacity.available(tmp_path) == machine
+    assert memory.available(tmp_path) == machine
 
 
 @pytest.mark.parametrize(
@@ -62,24 +68,25 @@ def test_what_there_is_of_a_machine(tmp_path: Path) -> None:
 )
 def test_a_size(text: str, size: int) -> None:
     """Units are decimal, and with an i binary, as the engine has them."""
-    assert capacity.size(text) == size
+    assert memory.size(text) == size
 
 
 def test_what_the_engine_may_have() -> None:
     """All but what Python holds beside it; of little, a part."""
-    assert capacity.of_engine("8GB") == 8 * 10**9 - capacity.BESIDE
-    assert capacity.of_engine("100MB") == 40 * 10**6
+    assert memory.of_engine("8GB") == 8 * 10**9 - memory.BESIDE
+    assert memory.of_engine("100MB") == 40 * 10**6
 
 
 SPILLS: Final = """
 import sys, time
-from tidemill import session, workplace
-from tidemill.home import Home
-from tidemill.settings import load
+from tidemill.engine import session
+from tidemill.home import staging_dir
+from tidemill.home.home import Home
+from tidemill.config.settings import load
 home = Home.at(sys.argv[1])
 settings = load(home)
-with workplace.held(home):
-    connection = session.connect(home, settings, timezone=None, spill=workplace.of(home) if sys.argv[2] else None)
+with staging_dir.held(home):
+    connection = session.connect(home, settings, timezone=None, spill=staging_dir.of(home) if sys.argv[2] else None)
     connection.execute("CREATE TEMP TABLE held AS SELECT hash(i)::VARCHAR AS text FROM range(2000000) r(i)")
     print(connection.execute("SELECT current_setting('temp_directory')").fetchall()[0][0], flush=True)
     time.sleep(float(sys.argv[3]))
@@ -106,13 +113,13 @@ def test_the_next_process_removes_what_a_dead_one_spilled(tmp_path: Path) -> Non
     with spilling(mill, writes=True, seconds=60) as holder:
         folder = folder_of(holder)
         assert [*folder.iterdir()]
-        lake.current(mill.home)
+        commits.current(mill.home)
         assert [*folder.iterdir()]
         holder.send_signal(signal.SIGKILL)
         holder.wait()
     assert folder.is_relative_to(mill.home.staging)
     assert [*folder.iterdir()]
-    lake.current(mill.home)
+    commits.current(mill.home)
     assert [*mill.home.staging.iterdir()] == []
 
 
@@ -122,17 +129,17 @@ def test_what_a_dead_reader_spilled_goes_after_a_day(tmp_path: Path) -> None:
     with spilling(mill, writes=False, seconds=60) as reader:
         folder = folder_of(reader)
         assert [*folder.iterdir()]
-        aged = (time.time() - 2 * workplace.ORPHAN_SECONDS,) * 2
+        aged = (time.time() - 2 * staging_dir.ORPHAN_SECONDS,) * 2
         os.utime(folder, aged)
-        lake.current(mill.home)
+        commits.current(mill.home)
         assert [*folder.iterdir()]
         reader.send_signal(signal.SIGKILL)
         reader.wait()
     os.utime(folder)
-    lake.current(mill.home)
+    commits.current(mill.home)
     assert [*folder.iterdir()]
     os.utime(folder, aged)
-    lake.current(mill.home)
+    commits.current(mill.home)
     assert [*mill.home.staging.iterdir()] == []
 
 
@@ -168,7 +175,7 @@ def test_records_ten_times_larger_than_memory(tmp_path: Path) -> None:
                 FROM range({RECORDS}) r(i)
             ) TO '{file}' (FORMAT parquet)""")
         held = f"SELECT sum(strlen(id || type || session_id || text) + 16) FROM '{file}'"
-        assert connection.execute(held).fetchall()[0][0] > 10 * capacity.of_engine(f"{limit // 1_000_000}MB")
+        assert connection.execute(held).fetchall()[0][0] > 10 * memory.of_engine(f"{limit // 1_000_000}MB")
         exact = connection.execute(
             f"SELECT count(*), count(DISTINCT session_id), quantile_cont(duration_ms, [0.5, 0.95, 0.99]) FROM '{file}'"
         ).fetchall()

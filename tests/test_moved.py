@@ -8,7 +8,8 @@ import duckdb
 import pytest
 
 from tests.homes import AS_OF, built, digests, event, feed, few_tables, home, published, rows, tm
-from tidemill import Tidemill, delta
+from tidemill import Tidemill
+from tidemill.lake import delta
 
 __all__ = ["few_tables"]
 

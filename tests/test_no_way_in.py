@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.homes import AS_OF, built, digests, event, few_tables, home, job, metric, tm
-from tidemill import verify
-from tidemill.engines.quoting import literal
+from tidemill.build.checks import run as checks_run
+from tidemill.engine.quoting import literal
 from tidemill.errors import TidemillError, UsageError
 
 __all__ = ["few_tables"]
@@ -234,7 +234,7 @@ def test_a_check_reads_tables_and_the_lake_alone(mill: Tidemill, tmp_path: Path,
         found = next(outcome for outcome in mill.check() if outcome.check == "own")
     finally:
         file.unlink()
-    assert found.result is verify.Result.ERROR
+    assert found.result is checks_run.Result.ERROR
     assert fault in str(found.why)
     assert HIDDEN not in str(found)
     assert not target.exists()
@@ -309,7 +309,7 @@ def test_prices_that_are_sql_are_no_prices(tmp_path: Path) -> None:
         "x'); COPY (SELECT 1) TO 'y,m' OR 'a'='a,2026-01-01,1,1\n"
     )
     with duckdb.connect() as connection:
-        from tidemill.engines import prices
+        from tidemill.catalog import prices
 
         prices.bind(connection, "prices", mill.home.prices)
         found = connection.execute("SELECT provider, model FROM prices").fetchall()

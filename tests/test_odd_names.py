@@ -18,7 +18,7 @@ from tests.conftest import Lake, event
 from tests.test_bad_input import unprivileged
 from tidemill import Tidemill
 from tidemill.errors import DamagedError, SourceError, UsageError
-from tidemill.sources import finding
+from tidemill.sources import discovery
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -211,7 +211,7 @@ class TestOneFails:
         (report,) = home.mill.ingest(loop, home.folder / "a.jsonl", record="event")
         assert str(report.failures[0]) == f"{loop} is a link that leads nowhere; mend it, or name the file itself"
         assert len(report.loads) == 1
-        assert finding.find([str(home.folder)]) == [home.folder / "a.jsonl"]
+        assert discovery.find([str(home.folder)]) == [home.folder / "a.jsonl"]
 
     @pytest.mark.parametrize("mode", [0o000, 0o400], ids=["no right", "no right to open files"])
     def test_a_folder_that_cannot_be_searched_is_told(self, home: Lake, mode: int) -> None:

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from tests.conftest import Lake, Row
 from tests.oracle import TABLES, World, awkward
 from tests.oracle.compare import differences, disorder, misplaced
-from tidemill import Tidemill, catalog
-from tidemill.simulate import simulate
+from tidemill import Tidemill
+from tidemill.catalog import tables as catalog_tables
+from tidemill.simulation.simulate import simulate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,7 +52,7 @@ FILTERS: list[dict[str, str | None]] = [
 
 def test_the_oracle_knows_every_table() -> None:
     """A table that the oracle does not work out cannot be added."""
-    assert set(catalog.tables()) - set(TABLES) == set()
+    assert set(catalog_tables.tables()) - set(TABLES) == set()
 
 
 @st.composite
@@ -82,12 +83,12 @@ def test_every_table_is_what_the_oracle_says(case: dict[str, Any]) -> None:
 @given(cases())
 def test_every_table_is_what_the_oracle_says_of_many_records(case: dict[str, Any]) -> None:
     """The same over more records and more cases, and every table over a window of one's own."""
-    check(case, events=3000, odd=2000, asked=list(catalog.tables()))
+    check(case, events=3000, odd=2000, asked=list(catalog_tables.tables()))
 
 
 def one_in(share: int, seed: int) -> list[str]:
     """Some of the tables."""
-    return list(catalog.tables())[seed % share :: share]
+    return list(catalog_tables.tables())[seed % share :: share]
 
 
 def check(case: dict[str, Any], *, events: int, odd: int, asked: Iterable[str]) -> None:
@@ -97,7 +98,7 @@ def check(case: dict[str, Any], *, events: int, odd: int, asked: Iterable[str]) 
         home = home_of(Path(folder), case, events=events, odd=odd)
         home.mill.build(as_of=case["as_of"])
         world = world_of(home, case)
-        wrong = {name: faults(home.mill.table(name).collect(), name, world) for name in catalog.tables()}
+        wrong = {name: faults(home.mill.table(name).collect(), name, world) for name in catalog_tables.tables()}
         wrong |= {f"{name} over a window": shown(home.mill, name, world, case) for name in asked}
     assert {name: lines for name, lines in wrong.items() if lines} == {}
 
@@ -168,26 +169,26 @@ def faults(frame: pl.DataFrame, name: str, world: World) -> list[str]:
     found = differences(frame.columns, got, expected, oracle.key)
     if found or oracle.ordered:
         return found or misplaced(got, expected, oracle.key)
-    return disorder(got, catalog.tables()[name].sort, oracle.key)
+    return disorder(got, catalog_tables.tables()[name].sort, oracle.key)
 
 
 def shown(mill: Tidemill, name: str, world: World, case: dict[str, Any]) -> list[str]:
     """How a table over a case's window differs from the oracle's; filters are of what events carry."""
-    where = case["where"] if catalog.tables()[name].records == ["events"] and exact(name) else {}
+    where = case["where"] if catalog_tables.tables()[name].records == ["events"] and exact(name) else {}
     frame = mill.show(name, since=f"{case['since']}h", as_of=case["as_of"], where=where)
     return faults(frame, name, cut(world, name, case["since"], where))
 
 
 def exact(name: str) -> bool:
     """Whether a table takes exactly the window that is asked for, and not whole days."""
-    table = catalog.tables()[name]
-    return table.partition == "window" or not table.reads & set(catalog.tables())
+    table = catalog_tables.tables()[name]
+    return table.partition == "window" or not table.reads & set(catalog_tables.tables())
 
 
 def cut(world: World, name: str, hours: int, where: dict[str, str | None]) -> World:
     """What the oracle may see of the records when a table is asked for over a window."""
     events = [event for event in world.all_events if all(event[column] == value for column, value in where.items())]
-    if catalog.tables()[name].partition == "window":  # the oracle itself takes the window, and the one before
+    if catalog_tables.tables()[name].partition == "window":  # the oracle itself takes the window, and the one before
         return replace(world, all_events=events, history=world.all_events, windows=(hours,))
     first = world.as_of - timedelta(hours=hours) + timedelta(microseconds=1)
 

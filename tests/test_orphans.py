@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.homes import AS_OF, built, event, feed, few_tables, home, published, rows, write_settings
-from tidemill import lake, vacuum, workplace
-from tidemill.publish import KEEP_SECONDS
+from tidemill.home import staging_dir
+from tidemill.lake import commits
+from tidemill.maintenance import vacuum
+from tidemill.snapshots.publish import KEEP_SECONDS
 
 __all__ = ["few_tables"]
 
@@ -27,7 +29,7 @@ FEW: Final = ("metric_hourly", "activity_daily")
 PAUSING: Final = """
 import sys
 from tidemill import Tidemill
-from tidemill.engines import staging
+from tidemill.ingest.staging import stage as staging
 stage = staging.stage
 def pausing(*arguments, **options):
     stage(*arguments, **options)
@@ -50,7 +52,7 @@ def ingesting(mill: Tidemill) -> subprocess.Popen[str]:
     return process
 
 
-def age(*paths: Path, seconds: float = 2 * workplace.ORPHAN_SECONDS) -> None:
+def age(*paths: Path, seconds: float = 2 * staging_dir.ORPHAN_SECONDS) -> None:
     """Let files, or folders with all that is in them, look that much older."""
     for path in paths:
         for inside in (path, *path.rglob("*")):
@@ -80,7 +82,7 @@ def test_what_a_killed_ingest_staged_goes_with_the_next_command(mill: Tidemill) 
     assert list(mill.home.staging.glob("run-*/*/events/**/*.parquet")) != []
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    lake.current(mill.home)
+    commits.current(mill.home)
     assert list(mill.home.staging.iterdir()) == []
     assert mill.ingest(mill.home.path / "more.jsonl")[0].total("accepted") == 1
 
@@ -102,16 +104,16 @@ def test_what_a_running_ingest_staged_is_never_touched(mill: Tidemill) -> None:
 
 def test_a_folder_is_swept_only_when_nobody_holds_it(mill: Tidemill) -> None:
     """This process holds its own for as long as something is being done."""
-    with workplace.held(mill.home):
-        folder = workplace.of(mill.home)
-        assert workplace.of(mill.home) == folder
+    with staging_dir.held(mill.home):
+        folder = staging_dir.of(mill.home)
+        assert staging_dir.of(mill.home) == folder
         (folder / "spilled").write_text("much")
         age(folder)
-        lake.current(mill.home)
+        commits.current(mill.home)
         assert (folder / "spilled").exists()
         (folder / "spilled").unlink()
     assert not folder.exists()
-    assert workplace.of(mill.home) != folder
+    assert staging_dir.of(mill.home) != folder
 
 
 def test_what_nobody_can_tell_of_goes_after_a_day(mill: Tidemill) -> None:
@@ -123,11 +125,11 @@ def test_what_nobody_can_tell_of_goes_after_a_day(mill: Tidemill) -> None:
     there.append(places[1] / ("0" * 32))
     (there[-1] / "events").mkdir(parents=True)
     (there[-1] / "events" / "part.parquet").write_text("half")
-    age(*there, seconds=workplace.ORPHAN_SECONDS - 60)
+    age(*there, seconds=staging_dir.ORPHAN_SECONDS - 60)
     everything(mill)
     assert [path for path in there if not path.exists()] == []
     age(*there, seconds=61)
-    lake.current(mill.home)
+    commits.current(mill.home)
     assert [path for path in there if path.exists()] == []
 
 

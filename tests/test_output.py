@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.homes import AS_OF, built, event, home, process, tm
-from tidemill import catalog
-from tidemill.output import ROWS_ON_A_TERMINAL, Format, _fitted
+from tidemill.catalog import tables as catalog_tables
+from tidemill.cli.output import ROWS_ON_A_TERMINAL, Format, _fitted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,11 +146,11 @@ def test_no_rows_are_a_result_too(mill: Tidemill, form: str) -> None:
     ("arguments", "names", "count"),
     [
         (("show", "activity_daily"), None, 2),
-        (("tables",), ["table", "family", "grain", "partition", "description"], len(catalog.tables())),
+        (("tables",), ["table", "family", "grain", "partition", "description"], len(catalog_tables.tables())),
         (
             ("status",),
             [*["table", "partitions", "stale", "why", "rows", "built_at", "sealed", "breaches"]],
-            len(catalog.tables()),
+            len(catalog_tables.tables()),
         ),
     ],
     ids=["show", "tables", "status"],

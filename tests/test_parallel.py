@@ -9,14 +9,14 @@ import duckdb
 import pytest
 
 from tidemill import Tidemill
-from tidemill.build import look
-from tidemill.parallel import each
+from tidemill.build.run import look
+from tidemill.engine.parallel import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tidemill.build import Build
+    from tidemill.build.run import Build
 
 
 @pytest.fixture

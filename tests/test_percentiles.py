@@ -10,11 +10,14 @@ import polars as pl
 import pytest
 
 from tests.homes import AS_OF, few_tables, home, published, simulated
-from tidemill import Tidemill, catalog, lake
-from tidemill.engines import duckdb as engine
-from tidemill.engines import prices, relations, sorting
-from tidemill.settings import Settings
-from tidemill.windows import Asked
+from tidemill import Tidemill
+from tidemill.catalog import prices
+from tidemill.catalog import tables as catalog_tables
+from tidemill.config.settings import Settings
+from tidemill.engine import connection as engine_connection
+from tidemill.engine import percentiles, relations
+from tidemill.lake import commits
+from tidemill.query.window import Asked
 
 __all__ = ["few_tables"]
 
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FEW: Final = ("activity_daily", "llm_ttft")
-TAKING: Final = [table.name for table in catalog.tables().values() if sorting.CALLED + "(" in table.select]
+TAKING: Final = [table.name for table in catalog_tables.tables().values() if percentiles.CALLED + "(" in table.select]
 """The tables that take percentiles of values."""
 CALLS: Final = 1_000_000
 SHAPES: Final[dict[str, Callable[[random.Random], float | None]]] = {
@@ -40,7 +43,7 @@ SHAPES: Final[dict[str, Callable[[random.Random], float | None]]] = {
 def grouped(values: Sequence[tuple[int | None, float | None]], *, by_sorting: bool) -> list[Any]:
     """The percentiles of each group's values, and of all."""
     found = []
-    with engine.connect(threads=1) as connection:
+    with engine_connection.connect(threads=1) as connection:
         given = pl.DataFrame(values, schema={"g": pl.Int64, "x": pl.Float64}, orient="row")
         connection.register("given", given.to_arrow())
         for query in (
@@ -48,7 +51,7 @@ def grouped(values: Sequence[tuple[int | None, float | None]], *, by_sorting: bo
             "SELECT max(x) AS most, percentiles(x).p50, percentiles(x / 3).p99 FROM given WHERE g IS NOT NULL",
             "SELECT percentiles(x).p50 FROM given WHERE false",
         ):
-            select = sorting.by_sorting(connection, query) if by_sorting else query
+            select = percentiles.by_sorting(connection, query) if by_sorting else query
             assert ("percentiles(x)" not in select) == by_sorting
             found.append(connection.execute(select).fetchall())
     return found
@@ -76,20 +79,20 @@ def three_days(tmp_path_factory: pytest.TempPathFactory) -> Tidemill:
 @pytest.mark.every_table
 def test_a_table_has_the_same_rows_by_sorting(three_days: Tidemill, name: str) -> None:
     """Every table that takes percentiles, in a timezone with its own days, bit for bit."""
-    records = lake.current(three_days.home)
-    table = catalog.table(name)
-    with engine.connect(timezone="Asia/Kathmandu") as connection:
-        for kind in lake.RECORD_TABLES:
+    records = commits.current(three_days.home)
+    table = catalog_tables.table(name)
+    with engine_connection.connect(timezone="Asia/Kathmandu") as connection:
+        for kind in commits.RECORD_TABLES:
             relations.bind_records(connection, kind, records.of(kind), "true")
-        prices.bind(connection, catalog.PRICES, three_days.home.prices)
-        for other in catalog.with_inputs([name])[:-1]:
-            relations.bind(connection, other, catalog.table(other).select)
+        prices.bind(connection, catalog_tables.PRICES, three_days.home.prices)
+        for other in catalog_tables.with_inputs([name])[:-1]:
+            relations.bind(connection, other, catalog_tables.table(other).select)
         moment = datetime(2026, 3, 1, tzinfo=UTC)
         parameters = Settings().parameters | {"window_hours": 96, "as_of": moment}
         found = []
-        for select in (table.select, sorting.by_sorting(connection, table.select)):
+        for select in (table.select, percentiles.by_sorting(connection, table.select)):
             query = relations.ordered(select, table.sort)
-            found.append(connection.execute(query, engine.named(connection, query, parameters)).fetchall())
+            found.append(connection.execute(query, engine_connection.named(connection, query, parameters)).fetchall())
     assert found[0]
     assert repr(found[0]) == repr(found[1])
 
@@ -153,7 +156,7 @@ def test_a_build_that_turns_out_not_to_fit_is_exact_all_the_same(
 ) -> None:
     """Where memory does not suffice though it seemed to, each day is done by itself, and sorted."""
     small, sorted_ = limited(large, tmp_path, "50MB"), spied(monkeypatch)
-    monkeypatch.setattr(sorting, "fits", lambda _memory, _select, _rows: True)
+    monkeypatch.setattr(percentiles, "fits", lambda _memory, _select, _rows: True)
     small.build(*FEW, as_of=AS_OF)
     assert sorted_
     assert published(small) == exact
@@ -162,11 +165,11 @@ def test_a_build_that_turns_out_not_to_fit_is_exact_all_the_same(
 def spied(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The selects whose percentiles are taken by sorting, as they are."""
     selects: list[str] = []
-    by_sorting = sorting.by_sorting
+    by_sorting = percentiles.by_sorting
 
     def noted(connection: duckdb.DuckDBPyConnection, select: str) -> str:
         selects.append(select)
         return by_sorting(connection, select)
 
-    monkeypatch.setattr(sorting, "by_sorting", noted)
+    monkeypatch.setattr(percentiles, "by_sorting", noted)
     return selects

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Lake
-from tidemill import Tidemill, catalog
+from tidemill import Tidemill
+from tidemill.catalog import tables as catalog_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -124,7 +125,7 @@ def check_split(split: tuple[list[Row], list[list[Row]]]) -> None:
     whole, parts = split
     with tempfile.TemporaryDirectory() as folder:
         one, other = home_of(Path(folder) / "one", [whole]), home_of(Path(folder) / "other", parts)
-        for table in catalog.tables():
+        for table in catalog_tables.tables():
             assert rows(one, table) == rows(other, table), table
 
 

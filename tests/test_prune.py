@@ -8,15 +8,18 @@ import pytest
 
 from tests.homes import AS_OF, Record, built, event, feed, few_tables, home, job, metric, published, rows, tm
 from tests.test_build import other_tables, write_table
-from tidemill import Tidemill, lake, prune
+from tidemill.build.file_layout import layout
 from tidemill.errors import UsageError
-from tidemill.layout import layout
+from tidemill.lake import commits
+from tidemill.maintenance import prune
 
 __all__ = ["few_tables"]
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from tidemill import Tidemill
 
 
 FEW: Final = (
@@ -60,8 +63,8 @@ def test_records_of_old_days_leave_the_lake(tmp_path: Path) -> None:
     """Whole days older than what is kept, of all three kinds; the ledger stays."""
     mill = home(tmp_path, *RECORDS)
     assert pruned(mill) == {"lake.jobs": 2, "lake.events": 2, "lake.metrics": 2}
-    now = lake.current(mill.home)
-    assert {file.day for name in lake.RECORD_TABLES for file in now.of(name)} == {"2026-02-10", "2026-02-11"}
+    now = commits.current(mill.home)
+    assert {file.day for name in commits.RECORD_TABLES for file in now.of(name)} == {"2026-02-10", "2026-02-11"}
     assert pruned(mill) == {}
     mill.build("activity_daily")
     assert rows(mill, "SELECT sum(accepted) FROM lake.loads") == [(len(RECORDS),)]
@@ -109,7 +112,7 @@ def test_a_late_record_of_a_sealed_day_is_quarantined(
 ) -> None:
     """Whether its file is settled whole or a day at a time; the others are accepted, and the ledger adds up."""
     if large:
-        monkeypatch.setattr("tidemill.engines.load.LARGE_BYTES", 1)
+        monkeypatch.setattr("tidemill.ingest.load.LARGE_BYTES", 1)
     mill = home(tmp_path, *RECORDS)
     built(mill, as_of=AS_OF)
     pruned(mill)
@@ -137,7 +140,7 @@ def test_late_records_of_one_kind_alone_are_told_by_their_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Native lines are staged without their numbers, which are looked up for those that are refused."""
-    monkeypatch.setattr("tidemill.engines.load.LARGE_BYTES", 1)
+    monkeypatch.setattr("tidemill.ingest.load.LARGE_BYTES", 1)
     mill = home(tmp_path, *RECORDS)
     pruned(mill)
     hours = [event(str(n), f"2026-02-{day:02}T10:00:00Z") for n, day in enumerate((9, 10, 8, 11, 9))]
@@ -169,7 +172,7 @@ def test_a_job_of_a_sealed_day_is_not_taken_up_again(tmp_path: Path) -> None:
 
 def test_what_was_pruned_stays_in_the_quarantine(tmp_path: Path) -> None:
     """It is not fed again by each ingest, and a retry refuses it again."""
-    from tidemill.quarantine import retry
+    from tidemill.ingest.quarantine import retry
 
     mill = home(tmp_path, *RECORDS)
     pruned(mill)
@@ -199,7 +202,7 @@ def test_what_waits_for_a_job_of_a_sealed_day_is_not_fed_for_ever(
     partial = {"record": "job", "job_id": "edge", "status": "failed", "observed_at": "2026-02-12T00:00:00Z"}
     assert late(mill, event("new", "2026-02-11T13:00:00Z"), partial) == [(2, "job", "created_at", "unknown job")]
     with monkeypatch.context() as patch:  # it comes, and its day is sealed before what waits for it is fed again
-        patch.setattr("tidemill.quarantine.retry_unknown_jobs", lambda *_: [])
+        patch.setattr("tidemill.ingest.quarantine.retry_unknown_jobs", lambda *_: [])
         feed(mill, job("edge", "2026-02-10T03:00:00Z", status="running"))
     pruned(mill)
     assert fed_again(mill) == 2
@@ -287,7 +290,7 @@ def test_a_dry_run_removes_nothing(tmp_path: Path) -> None:
     built(mill, as_of=AS_OF)
     before = published(mill)
     dry = pruned(mill, tables=True, dry_run=True)
-    assert lake.current(mill.home).pruned == ""
+    assert commits.current(mill.home).pruned == ""
     assert published(mill) == before
     assert dry == pruned(mill, tables=True)
 
@@ -296,10 +299,10 @@ def test_what_was_begun_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """Where a prune was said and then killed, whoever comes next removes the records."""
     mill = home(tmp_path, *RECORDS)
     with monkeypatch.context() as patch:
-        patch.setattr(lake, "_finish_pruning", lambda _home: None)
+        patch.setattr(commits, "_finish_pruning", lambda _home: None)
         pruned(mill)
-        assert len({file.day for file in lake.current(mill.home).of("events")}) == 4
-    assert {file.day for file in lake.current(mill.home).of("events")} == {"2026-02-10", "2026-02-11"}
+        assert len({file.day for file in commits.current(mill.home).of("events")}) == 4
+    assert {file.day for file in commits.current(mill.home).of("events")} == {"2026-02-10", "2026-02-11"}
 
 
 def test_more_may_be_pruned_later_and_never_less(tmp_path: Path) -> None:
@@ -307,7 +310,7 @@ def test_more_may_be_pruned_later_and_never_less(tmp_path: Path) -> None:
     mill = home(tmp_path, *RECORDS)
     pruned(mill, "2d")
     assert pruned(mill, "30d") == {}
-    assert lake.current(mill.home).pruned == "2026-02-10"
+    assert commits.current(mill.home).pruned == "2026-02-10"
     assert pruned(mill, "1d") == {"lake.jobs": 1, "lake.events": 1, "lake.metrics": 1}
 
 

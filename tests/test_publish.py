@@ -28,9 +28,11 @@ from tests.homes import (
     rows,
     write_settings,
 )
-from tidemill import Tidemill, catalog, lake
+from tidemill import Tidemill
+from tidemill.catalog import tables as catalog_tables
 from tidemill.errors import LockTimeoutError
-from tidemill.publish import KEEP_SECONDS
+from tidemill.lake import commits
+from tidemill.snapshots.publish import KEEP_SECONDS
 
 __all__ = ["few_tables"]
 
@@ -177,7 +179,7 @@ with duckdb.connect(sys.argv[1], read_only=True) as database:
     counts = {name: database.execute(f'SELECT count(*) FROM {name}').fetchone()[0] for name in sys.argv[2:]}
     print(json.dumps(counts))
 """
-    tables = [*catalog.tables(), "builds", "lake.events", "lake.loads"]
+    tables = [*catalog_tables.tables(), "builds", "lake.events", "lake.loads"]
     command = [sys.executable, "-c", code, str(mill.home.tables / "current" / "catalog.duckdb"), *tables]
     found = subprocess.run(command, cwd="/", check=True, capture_output=True)
     counts = json.loads(found.stdout)
@@ -204,7 +206,7 @@ def test_the_lake_shows_what_the_ledger_knows(tmp_path: Path) -> None:
     for expected in (1, 2):
         assert rows(mill, "SELECT count(*) FROM lake.loads") == [(expected,)]
         assert rows(mill, "SELECT count(*) FROM lake.events") == [(expected,)]
-        for table in lake.RECORD_TABLES:
+        for table in commits.RECORD_TABLES:
             assert rows(mill, f"SELECT * FROM lake.{table} ANTI JOIN lake.loads USING (load_id)") == []
         built(mill, "job_states")
 

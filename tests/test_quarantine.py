@@ -99,7 +99,7 @@ def test_a_retry_after_a_format_changed_counts_once(home: Lake) -> None:
 def test_a_retry_after_the_contract_changed_counts_once(home: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an older version refused, and this one takes, is accepted by one retry, and by no other."""
     with monkeypatch.context() as older:
-        older.setattr("tidemill.engines.contract.MAX_TEXT_BYTES", 10)
+        older.setattr("tidemill.ingest.sql.validation.MAX_TEXT_BYTES", 10)
         path = home.write("a.jsonl", event(text=LONG, name="a"), event(text=LONG, name="b"), event(name="c"))
         assert home.ingest(path, record="event") == {"records_read": 3, "accepted": 1, "quarantined": 2}
     assert [reason for _, _, reason in home.refusals()] == ["too long", "too long"]

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from tests.homes import event, tm
-from tidemill import Tidemill, capacity
-from tidemill.engines import duckdb as engine
+from tidemill import Tidemill
+from tidemill.config import memory
+from tidemill.config.example import EXAMPLE
+from tidemill.config.settings import Functions, Knowledge, Settings, Snapshots, Source, Windows, expanded, load
+from tidemill.config.threshold import Threshold
+from tidemill.engine import connection as engine_connection
 from tidemill.errors import SettingsError
-from tidemill.example import EXAMPLE
-from tidemill.home import Home
-from tidemill.limits import Threshold
-from tidemill.settings import Functions, Knowledge, Settings, Snapshots, Source, Windows, expanded, load
+from tidemill.home.home import Home
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,10 +78,10 @@ def test_the_text_of_init_names_every_setting_with_its_default(tmp_path: Path) -
 def test_the_default_memory_is_what_the_text_of_init_says() -> None:
     """Without memory_limit a command may use 60 % of what there is, and the engine all of it but what Python holds."""
     assert "default: 60 % of the machine" in EXAMPLE
-    everything = capacity.limit(None)
-    assert everything == int(0.6 * capacity.available())
-    with engine.connect() as connection:
-        assert engine.memory(connection) == pytest.approx(everything - capacity.BESIDE, rel=0.01)
+    everything = memory.limit(None)
+    assert everything == int(0.6 * memory.available())
+    with engine_connection.connect() as connection:
+        assert engine_connection.memory(connection) == pytest.approx(everything - memory.BESIDE, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,7 @@ def test_an_editors_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
 
 def test_a_setting_that_no_table_accepts_is_refused_before_anything_is_built(tmp_path: Path) -> None:
     """Every timezone that the settings take, DuckDB knows."""
-    with engine.connect() as connection:
+    with engine_connection.connect() as connection:
         known = {name for (name,) in connection.execute("SELECT name FROM pg_timezone_names()").fetchall()}
     assert zoneinfo.available_timezones() - {"localtime"} <= known
     assert settings_of(tmp_path, 'timezone = "America/St_Johns"').timezone == "America/St_Johns"

@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.homes import AS_OF, built, digests, event, home, job, metric, readers_of, simulated, tm
-from tidemill import Tidemill, catalog, clock
+from tidemill import Tidemill
+from tidemill.catalog import tables as catalog_tables
+from tidemill.engine import clock
 from tidemill.errors import TidemillError, UsageError
 
 if TYPE_CHECKING:
@@ -18,16 +20,16 @@ if TYPE_CHECKING:
 
 PERIOD_TABLES: Final = [
     table.name
-    for table in catalog.tables().values()
-    if table.partition == "day" and not table.reads & catalog.tables().keys()
+    for table in catalog_tables.tables().values()
+    if table.partition == "day" and not table.reads & catalog_tables.tables().keys()
 ]
-WHOLE_TABLES: Final = [table.name for table in catalog.tables().values() if table.partition == "none"]
+WHOLE_TABLES: Final = [table.name for table in catalog_tables.tables().values() if table.partition == "none"]
 ALWAYS: Final = readers_of("documents") | {
     *("errors_by_category", "job_summary", "llm_cache", "llm_ttft", "reranking"),
     *("session_distribution", "topic_diversity"),
 }
 """Tables that have rows of nothing."""
-WINDOW_TABLES: Final = [table.name for table in catalog.tables().values() if table.partition == "window"]
+WINDOW_TABLES: Final = [table.name for table in catalog_tables.tables().values() if table.partition == "window"]
 
 
 def call(key: str, at: str, **fields: object) -> dict[str, Any]:
@@ -127,7 +129,7 @@ def test_equal_to_the_published_window(mill: Tidemill) -> None:
     assert WINDOW_TABLES
     for name in WINDOW_TABLES:
         published = mill.show(name)
-        for hours in catalog.table(name).windows:
+        for hours in catalog_tables.table(name).windows:
             found = mill.show(name, since=f"{hours}h", as_of="2026-03-01T00:00:00Z")
             same(found, published.filter(pl.col("window_hours") == hours))
 
@@ -136,7 +138,7 @@ def test_equal_to_the_published_window(mill: Tidemill) -> None:
 def test_equal_to_the_published_day(mill: Tidemill, name: str) -> None:
     """A period table over exactly one day is that day of the published one, bit for bit."""
     day = last_day(mill)
-    column = catalog.table(name).partition_column
+    column = catalog_tables.table(name).partition_column
     published = mill.show(name)
     same(mill.show(name, from_=day, to=day + timedelta(days=1)), published.filter(pl.col(column).dt.date() == day))
 
@@ -277,7 +279,7 @@ def test_a_day_is_as_long_as_it_is_there(tmp_path: Path, zone: str, day: date, h
     assert mill.show("llm_ttft", **window)["window_hours"].to_list() == [hours]
     built(mill, "activity_daily", "activity_hourly")
     for name in ("activity_daily", "activity_hourly"):
-        zoned = pl.col(catalog.table(name).partition_column)
+        zoned = pl.col(catalog_tables.table(name).partition_column)
         local = zoned if name == "activity_daily" else zoned.dt.convert_time_zone(zone).dt.date()
         same(mill.show(name, **window), mill.show(name).filter(local == day))
 
@@ -436,7 +438,7 @@ def test_nothing_is_changed_or_needed_of_what_is_published(tmp_path: Path) -> No
 # Nothing there
 
 
-@pytest.mark.parametrize("name", catalog.tables())
+@pytest.mark.parametrize("name", catalog_tables.tables())
 def test_an_empty_window_has_the_right_columns(mill: Tidemill, name: str) -> None:
     """Every column with its type."""
     found = mill.show(name, from_="1999-01-01", to="1999-01-02")

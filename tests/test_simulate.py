@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tidemill.records import CONTRACTS, STATUSES, Type
-from tidemill.simulate import UNTIL, simulate
+from tidemill.simulation.simulate import UNTIL, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Callable

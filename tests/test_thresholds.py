@@ -12,12 +12,14 @@ import pytest
 from tests.homes import AS_OF, built, digests, event, feed, few_tables, home, job, rows, tm, write_settings
 from tests.test_build import copy_of_tables, other_tables, write_table
 from tests.test_checks import write_check
-from tidemill import Tidemill, publish
-from tidemill.engines import breaches
+from tidemill.build import breaches
 from tidemill.errors import BuildError, CheckError, SettingsError
+from tidemill.snapshots import publish
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tidemill import Tidemill
 
 __all__ = ["few_tables"]
 

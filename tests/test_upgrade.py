@@ -11,8 +11,10 @@ import pytest
 from deltalake import DeltaTable
 
 from tests.homes import AS_OF, built, event, feed, few_tables, home, published, rows, tm
-from tidemill import Tidemill, integrity, lake, seals, versions
+from tidemill import Tidemill
 from tidemill.errors import UsageError
+from tidemill.home import file_digest, format_version
+from tidemill.lake import commits, log_checksums
 
 __all__ = ["few_tables"]
 
@@ -50,7 +52,7 @@ def mill(tmp_path: Path) -> Tidemill:
 
 def files(mill: Tidemill) -> list[str]:
     """The data files of the lake, as the logs have them."""
-    return [path for name in lake.TABLES for path in DeltaTable(mill.home.lake / name).file_uris()]
+    return [path for name in commits.TABLES for path in DeltaTable(mill.home.lake / name).file_uris()]
 
 
 def stored(mill: Tidemill) -> list[str]:
@@ -60,9 +62,9 @@ def stored(mill: Tidemill) -> list[str]:
 
 def assert_upgraded(mill: Tidemill) -> None:
     """It is of this version in every respect, and whole."""
-    assert versions.of_lake(mill.home.lake) == versions.of_tables(mill.home.tables) == versions.FORMAT
-    assert all(integrity.promised(path) for path in files(mill))
-    assert [fault for name in lake.TABLES for fault in seals.faults(mill.home.lake / name, deep=True)] == []
+    assert format_version.of_lake(mill.home.lake) == format_version.of_tables(mill.home.tables) == format_version.FORMAT
+    assert all(file_digest.promised(path) for path in files(mill))
+    assert [fault for name in commits.TABLES for fault in log_checksums.faults(mill.home.lake / name, deep=True)] == []
     said = tm("check", "--deep", at=mill)
     assert said.code == 0, said.err
     assert stored(mill) == EVENTS
@@ -75,8 +77,8 @@ def test_an_older_home_is_read_and_written_as_it_is(mill: Tidemill) -> None:
     feed(mill, event("e", "2026-02-11T12:00:00Z", session_id="s3"))
     built(mill, *FEW, as_of=AS_OF)
     assert stored(mill) == [*EVENTS, "e"]
-    assert versions.of_lake(mill.home.lake) == 0
-    assert not seals.beside(mill.home.lake / "events").exists()
+    assert format_version.of_lake(mill.home.lake) == 0
+    assert not log_checksums.beside(mill.home.lake / "events").exists()
     assert tm("check", "--deep", at=mill).code == 0
     assert rows(mill, "SELECT count(*) FROM lake.quarantine") == [(2,)]
 
@@ -138,7 +140,7 @@ def test_a_damaged_older_home_is_not_upgraded(mill: Tidemill) -> None:
     path.write_bytes(content[:-20] + b"x" * 20)
     assert tm("upgrade", at=mill).fault.startswith(f"{path} cannot be read")
     assert files(mill) == before
-    assert versions.of_lake(mill.home.lake) == 0
+    assert format_version.of_lake(mill.home.lake) == 0
     assert f"{path} cannot be read" in tm("check", "--deep", at=mill).err
     path.write_bytes(content)
     mill.upgrade()
@@ -149,7 +151,7 @@ def test_lost_seals_are_made_again(tmp_path: Path) -> None:
     """Whoever has seen that a log is whole lets upgrade seal it as it is; until then nothing is built of it."""
     mill = home(tmp_path, event("a", "2026-02-10T10:00:00Z"))
     built(mill, *FEW, as_of=AS_OF)
-    lost = seals.beside(mill.home.lake / "events")
+    lost = log_checksums.beside(mill.home.lake / "events")
     before = lost.read_text()
     lost.unlink()
     (mill.home.lake / "format").unlink()
@@ -179,7 +181,7 @@ def test_a_newer_home_is_refused(tmp_path: Path, room: str) -> None:
     mill = home(tmp_path, event("a", "2026-02-10T10:00:00Z"))
     built(mill, *FEW, as_of=AS_OF)
     if room == "lake":
-        (mill.home.lake / "format").write_text(versions.new().replace("1 ", "7 ", 1))
+        (mill.home.lake / "format").write_text(format_version.new().replace("1 ", "7 ", 1))
     else:
         manifest = mill.snapshot() / "manifest.json"
         manifest.write_text(manifest.read_text().replace('{"format": 1,', '{"format": 7,'))
@@ -194,7 +196,7 @@ def test_a_newer_home_is_refused(tmp_path: Path, room: str) -> None:
 def test_a_home_that_became_newer_is_refused_too(tmp_path: Path) -> None:
     """By a process that opened it before."""
     mill = home(tmp_path, event("a", "2026-02-10T10:00:00Z"))
-    (mill.home.lake / "format").write_text(versions.new().replace("1 ", "7 ", 1))
+    (mill.home.lake / "format").write_text(format_version.new().replace("1 ", "7 ", 1))
     with pytest.raises(UsageError, match="made by a newer tidemill"):
         mill.build(*FEW)
 
@@ -208,5 +210,5 @@ def test_a_version_that_is_none_is_named(tmp_path: Path) -> None:
     assert (said.code, said.fault) == (1, f"{mill.home.lake / 'format'} says no version; {advice}")
     (mill.home.lake / "format").unlink()
     assert tm("upgrade", at=mill).code == 0
-    assert versions.of_lake(mill.home.lake) == versions.FORMAT
+    assert format_version.of_lake(mill.home.lake) == format_version.FORMAT
     built(mill, *FEW, as_of=AS_OF)

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.homes import built, event, feed, home, rows
-from tidemill import catalog, stale
-from tidemill.build import begin, look
-from tidemill.rebuild import build_table
+from tidemill.build import staleness
+from tidemill.build.run import begin, look
+from tidemill.build.tables import build_table
+from tidemill.catalog import tables as catalog_tables
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +82,7 @@ def test_nothing_of_a_window_is_left_for_the_next_table(tmp_path: Path) -> None:
     """Neither the records nor the documents that a table was given."""
     mill = home(tmp_path, asked("1", "2026-02-10T12:00:00Z"), updated("2", "2026-02-10T12:00:00Z"))
     with begin(mill.home, mill.settings, as_of=AS_OF) as build:
-        for name in catalog.with_inputs(TABLES):
+        for name in catalog_tables.with_inputs(TABLES):
             build_table(build, name)
         assert build.connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall() == []
 
@@ -144,7 +145,7 @@ def test_a_window_that_stands_is_not_stale_by_what_is_known_later(tmp_path: Path
     built_windows(mill)
     feed(mill, updated("2", "2026-02-11T00:00:00Z", document_id="d2"))
     with look(mill.home, mill.settings) as build:
-        assert [name for name in KNOWN if stale.work(build, catalog.table(name))] == []
+        assert [name for name in KNOWN if staleness.work(build, catalog_tables.table(name))] == []
 
 
 @pytest.mark.parametrize("table", KNOWN)

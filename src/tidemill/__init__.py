@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tidemill.readers.client import Tidemill
+    from tidemill.api import Tidemill
 
 __all__ = ["Tidemill"]
 
@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> object:
     """Import the client when it is asked for: the command starts without it."""
     if name == "Tidemill":
-        from tidemill.readers.client import Tidemill
+        from tidemill.api import Tidemill
 
         return Tidemill
     raise AttributeError(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tidemill.cli import main
+from tidemill.cli.main import main
 
 if __name__ == "__main__":
     main()

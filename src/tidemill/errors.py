@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from tidemill.rebuild import Built
-    from tidemill.verify import Outcome
+    from tidemill.build.checks.run import Outcome
+    from tidemill.build.tables import Built
 
 
 LISTED: Final = 20

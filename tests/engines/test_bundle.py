@@ -11,9 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Lake, event, job, metric
-from tidemill import Tidemill, loading
-from tidemill.engines import bundle, staging
+from tidemill import Tidemill
 from tidemill.errors import NoRoomError, SourceError, UsageError
+from tidemill.ingest import queue
+from tidemill.ingest.staging import bundles
+from tidemill.ingest.staging import stage as staging_stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from tidemill.engines.load import Load
+    from tidemill.ingest.load import Load
 
 LINES: Final = (
     *(json.dumps({"record": "event"} | event(id=str(n), session_id="s", duration_ms=n)).encode() for n in range(4)),
@@ -76,18 +78,18 @@ def held(home: Lake) -> list[object]:
 def carried_by_stages(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many loads each load carries that is staged from now on."""
     found: list[int] = []
-    stage = staging.stage
+    stage = staging_stage.stage
 
     def counted(connection: DuckDBPyConnection, load: Load, **options: bool) -> None:
         found.append(len(load.members))
         stage(connection, load, **options)
 
-    monkeypatch.setattr(staging, "stage", counted)
+    monkeypatch.setattr(staging_stage, "stage", counted)
     return found
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(FILES, st.sampled_from([bundle.MOST_BYTES, 60, 0]))
+@given(FILES, st.sampled_from([bundles.MOST_BYTES, 60, 0]))
 def test_files_that_are_read_together_are_each_a_load(
     tmp_path_factory: pytest.TempPathFactory, files: Sequence[bytes], most: int
 ) -> None:
@@ -98,7 +100,7 @@ def test_files_that_are_read_together_are_each_a_load(
     folder = tmp_path_factory.mktemp("bundle")
     together, paths = home_of(folder, "together", files, threads=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bundle, "MOST_BYTES", most)
+        patch.setattr(bundles, "MOST_BYTES", most)
         together.mill.ingest(*paths)
     alone, _ = home_of(folder, "alone", files)
     for path in paths:
@@ -117,28 +119,28 @@ def test_small_files_are_read_in_one_pass(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(home.mill.home.staging.iterdir()) == []
 
 
-@pytest.mark.parametrize("size", [bundle.MOST_BYTES, bundle.MOST_BYTES + 1])
+@pytest.mark.parametrize("size", [bundles.MOST_BYTES, bundles.MOST_BYTES + 1])
 def test_a_large_file_is_read_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """One of at most a MiB is read with others, and its place among them stays."""
     large = b"\n".join([LINES[0], b" " * (size - len(LINES[0]) - 1)])
     home, paths = home_of(tmp_path, "home", [LINES[1], LINES[2], large, LINES[3], LINES[4]])
     carried = carried_by_stages(monkeypatch)
     home.mill.ingest(*paths)
-    assert carried == ([5] if size == bundle.MOST_BYTES else [4, 0])
+    assert carried == ([5] if size == bundles.MOST_BYTES else [4, 0])
     assert home.refusals() == [(1, "id", "conflict")]
 
 
 def test_a_bundle_that_cannot_be_read_is_read_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the error names the file that it is about, and the others are loaded."""
     home, paths = home_of(tmp_path, "home", LINES[:3])
-    stage = staging.stage
+    stage = staging_stage.stage
 
     def failing(connection: DuckDBPyConnection, load: Load, **options: bool) -> None:
         if load.members or load.uri == str(paths[1]):
             raise SourceError(f"{load.uri} cannot be read")
         stage(connection, load, **options)
 
-    monkeypatch.setattr(staging, "stage", failing)
+    monkeypatch.setattr(staging_stage, "stage", failing)
     (report,) = home.mill.ingest(*paths)
     assert [str(failure) for failure in report.failures] == [f"{paths[1]} cannot be read"]
     assert report.total("accepted") == 2
@@ -150,9 +152,9 @@ def test_files_that_lack_memory_side_by_side_are_read_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both are tried again when nothing else goes on; one that lacks it then, too, is said, and the other is loaded."""
-    monkeypatch.setattr(bundle, "MOST_BYTES", 0)
+    monkeypatch.setattr(bundles, "MOST_BYTES", 0)
     home, paths = home_of(tmp_path, "home", LINES[:3], threads=2)
-    stage, tried = staging.stage, Counter[str]()
+    stage, tried = staging_stage.stage, Counter[str]()
 
     def short(connection: DuckDBPyConnection, load: Load, **options: bool) -> None:
         tried[load.uri] += 1
@@ -160,7 +162,7 @@ def test_files_that_lack_memory_side_by_side_are_read_one_by_one(
             raise SourceError(f"{load.uri} does not fit") from duckdb.OutOfMemoryException("no")
         stage(connection, load, **options)
 
-    monkeypatch.setattr(staging, "stage", short)
+    monkeypatch.setattr(staging_stage, "stage", short)
     (report,) = home.mill.ingest(*paths)
     assert [str(failure) for failure in report.failures] == [f"{paths[0]} does not fit"]
     assert [load["uri"] for load in report.loads] == [str(paths[1]), str(paths[2])]
@@ -169,9 +171,9 @@ def test_files_that_lack_memory_side_by_side_are_read_one_by_one(
 
 def test_a_full_disk_leaves_nothing_of_the_files_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What others of them had staged by then takes room that there is none of."""
-    monkeypatch.setattr(bundle, "MOST_BYTES", 0)
+    monkeypatch.setattr(bundles, "MOST_BYTES", 0)
     home, paths = home_of(tmp_path, "home", LINES[:4], threads=2)
-    stage, good = staging.stage, Event()
+    stage, good = staging_stage.stage, Event()
 
     def full(connection: DuckDBPyConnection, load: Load, **options: bool) -> None:
         if load.uri == str(paths[1]):
@@ -180,7 +182,7 @@ def test_a_full_disk_leaves_nothing_of_the_files_beside_it(tmp_path: Path, monke
         stage(connection, load, **options)
         good.set()
 
-    monkeypatch.setattr(staging, "stage", full)
+    monkeypatch.setattr(staging_stage, "stage", full)
     with pytest.raises(NoRoomError):
         home.mill.ingest(*paths)
     assert list(home.mill.home.staging.iterdir()) == []
@@ -188,18 +190,18 @@ def test_a_full_disk_leaves_nothing_of_the_files_beside_it(tmp_path: Path, monke
 
 def test_a_file_that_failed_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy of it fails for itself, though there was a commit in between."""
-    monkeypatch.setattr(bundle, "MOST_BYTES", 0)
-    monkeypatch.setattr(loading, "SIDE_BY_SIDE_BYTES", 2 * loading.LEAST_BYTES)
-    monkeypatch.setattr(loading, "LOADS_A_COMMIT", 1)
+    monkeypatch.setattr(bundles, "MOST_BYTES", 0)
+    monkeypatch.setattr(queue, "SIDE_BY_SIDE_BYTES", 2 * queue.LEAST_BYTES)
+    monkeypatch.setattr(queue, "LOADS_A_COMMIT", 1)
     home, paths = home_of(tmp_path, "home", [LINES[0], LINES[1], LINES[2], LINES[5], LINES[5]])
-    stage = staging.stage
+    stage = staging_stage.stage
 
     def failing(connection: DuckDBPyConnection, load: Load, **options: bool) -> None:
         if load.uri in map(str, paths[3:]):
             raise SourceError(f"{load.uri} cannot be read")
         stage(connection, load, **options)
 
-    monkeypatch.setattr(staging, "stage", failing)
+    monkeypatch.setattr(staging_stage, "stage", failing)
     (report,) = home.mill.ingest(*paths)
     assert [str(failure) for failure in report.failures] == [f"{path} cannot be read" for path in paths[3:]]
     assert report.unchanged == 0
@@ -219,14 +221,14 @@ def test_loads_that_others_finished_in_the_meantime_are_left_out(
 ) -> None:
     """Of a bundle only the rest is appended: nothing counts twice."""
     home, paths = home_of(tmp_path, "home", LINES[:4])
-    stage = staging.stage
+    stage = staging_stage.stage
 
     def late(connection: DuckDBPyConnection, load: Load, **options: bool) -> None:
         stage(connection, load, **options)
         monkeypatch.undo()
         home.mill.ingest(paths[1], paths[3])
 
-    monkeypatch.setattr(staging, "stage", late)
+    monkeypatch.setattr(staging_stage, "stage", late)
     (report,) = home.mill.ingest(*paths)
     assert sorted(str(load["uri"]) for load in report.loads) == [str(paths[0]), str(paths[2])]
     assert home.column("SELECT id FROM events ORDER BY id") == ["0", "1", "2", "3"]

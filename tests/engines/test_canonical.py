@@ -7,9 +7,9 @@ from hypothesis import example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from tidemill.engines import duckdb as engine
+from tidemill.engine import connection
 
-CONNECTION = engine.connect(threads=1)
+CONNECTION = connection.connect(threads=1)
 APOSTROPHES = {
     unicodedata.lookup(name)
     for name in (

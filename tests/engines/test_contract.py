@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import event, job, metric
-from tidemill.engines import contract
-from tidemill.engines.duckdb import connect
-from tidemill.engines.quoting import identifier
+from tidemill.engine.connection import connect
+from tidemill.engine.quoting import identifier
+from tidemill.ingest.sql import validation
 from tidemill.records import CONTRACTS, MAX_TEXT_BYTES
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ KIB_64 = "x" * MAX_TEXT_BYTES
 def connection() -> Iterator[DuckDBPyConnection]:
     """A connection with the contracts' macros."""
     with connect(threads=1) as found:
-        found.execute(contract.MACROS)
+        found.execute(validation.MACROS)
         yield found
 
 
@@ -39,7 +39,7 @@ def checked(connection: DuckDBPyConnection, record: str, given: Row, timezone: s
     texts = {name: None if value is None else str(value) for name, value in (MAKE[record]() | given).items()}
     columns = ", ".join(f"${name}::VARCHAR AS {identifier(name)}" for name in (*kind.names, "attributes"))
     fields = f"SELECT 1 AS line, NULL AS raw, {columns}, NULL::VARCHAR AS problem, NULL::BIGINT AS raw_bytes"
-    select = contract.checked(kind, fields, source="s", load_id="l", timezone=timezone, **options)
+    select = validation.checked(kind, fields, source="s", load_id="l", timezone=timezone, **options)
     relation = connection.execute(select, dict.fromkeys((*kind.names, "attributes")) | texts)
     (row,) = relation.fetchall()
     return dict(zip([column[0] for column in relation.description or ()], row, strict=True))

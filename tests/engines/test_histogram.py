@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from tidemill.engines import duckdb as engine
+from tidemill.engine import connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     Draw = Callable[[random.Random], float]
 
-CONNECTION: Final = engine.connect(threads=1)
+CONNECTION: Final = connection.connect(threads=1)
 SHARES: Final = (0.0, 0.001, 0.25, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
 ERROR: Final = 0.01 * (1 + 1e-9)
 """At most 1 % of the value, and what doubles cannot tell apart at a bucket's edge."""

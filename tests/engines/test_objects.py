@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import event
-from tidemill.engines import contract, objects
-from tidemill.engines.duckdb import connect
-from tidemill.engines.quoting import identifier, literal
+from tidemill.engine.connection import connect
+from tidemill.engine.quoting import identifier, literal
+from tidemill.ingest.sql import json_objects, validation
 from tidemill.records import EVENT, NUMBERS
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ VALUES = st.sampled_from(AWKWARD) | st.floats().map(json.dumps) | st.integers(-(
 def connection() -> Iterator[DuckDBPyConnection]:
     """A connection with the contracts' macros."""
     with connect(threads=1) as found:
-        found.execute(contract.MACROS)
+        found.execute(validation.MACROS)
         yield found
 
 
 def checked(connection: DuckDBPyConnection, fields: str, parsed: frozenset[str] = frozenset()) -> list[tuple[object]]:
     """A record's numbers and refusal, and the attributes of one that is not refused."""
-    select = contract.checked(EVENT, fields, source="s", load_id="l", timezone="UTC", parsed=parsed)
+    select = validation.checked(EVENT, fields, source="s", load_id="l", timezone="UTC", parsed=parsed)
     columns = ", ".join(identifier(name) for name in (*NAMES, "refusal"))
     kept = "CASE WHEN refusal IS NULL THEN attributes END"
     return connection.execute(f"SELECT {columns}, {kept} FROM ({select})").fetchall()
@@ -58,5 +58,5 @@ def test_a_parsed_number_is_what_its_text_says(connection: DuckDBPyConnection, v
     texts = ", ".join(f"json_extract_string(raw, {literal('$.' + n)}) AS {identifier(n)}" for n in EVENT.names)
     others = "json_object('other', json_extract(raw, '$.other'))" if values.get("other", "null") != "null" else "'{}'"
     plain = f"SELECT *, {texts}, {others}::VARCHAR AS attributes, NULL::VARCHAR AS problem, NULL::BIGINT AS raw_bytes"
-    found = objects.native_objects(EVENT, line, timestamp=None)
+    found = json_objects.native_objects(EVENT, line, timestamp=None)
     assert repr(checked(connection, found.select, found.parsed)) == repr(checked(connection, f"{plain} FROM ({line})"))

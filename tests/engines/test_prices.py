@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tidemill.engines import duckdb as engine
-from tidemill.engines import prices
+from tidemill.catalog import prices
+from tidemill.engine import connection as engine_connection
 from tidemill.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def bound(folder: Path, text: str | bytes) -> list[tuple[object, ...]]:
     """The rows of a file of prices, as a select sees them."""
     file = folder / "prices.csv"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with engine.connect(threads=1) as connection:
+    with engine_connection.connect(threads=1) as connection:
         prices.bind(connection, "prices", file)
         relation = connection.sql("FROM prices")
         assert dict(zip(relation.columns, map(str, relation.types), strict=True)) == prices.COLUMNS
@@ -53,7 +53,7 @@ def test_a_file_as_editors_write_it(tmp_path: Path, text: str) -> None:
 def test_no_prices_are_no_rows(tmp_path: Path) -> None:
     """In a file without any, and without a file."""
     assert bound(tmp_path, HEADER) == []
-    with engine.connect(threads=1) as connection:
+    with engine_connection.connect(threads=1) as connection:
         prices.bind(connection, "prices", tmp_path / "there is none.csv")
         assert connection.sql("FROM prices").fetchall() == []
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 
-from tidemill import delta, lake
-from tidemill.engines import relations
-from tidemill.home import Home
+from tidemill.engine import relations
+from tidemill.home.home import Home
+from tidemill.lake import commits, delta
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -78,19 +78,19 @@ def _rows(connection: duckdb.DuckDBPyConnection, relation: str, without: Abstrac
 def stored(home: Path) -> State:
     """Every row of every table of the lake, what is in the quarantine now, and whether each load has its rows."""
     place = Home.at(home)
-    snapshot = lake.current(place)
+    snapshot = commits.current(place)
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        for table, columns in lake.TABLES.items():
+        for table, columns in commits.TABLES.items():
             relations.bind(connection, table, relations.stored(columns, snapshot.of(table)))
         held = relations.held(*(snapshot.paths(table) for table in ("quarantine", "released", "loads")))
-        relations.bind(connection, "held", held or relations.nothing(lake.TABLES["quarantine"]))
-        found = {table: _rows(connection, table) for table in (*lake.TABLES, "held")}
+        relations.bind(connection, "held", held or relations.nothing(commits.TABLES["quarantine"]))
+        found = {table: _rows(connection, table) for table in (*commits.TABLES, "held")}
         found["unaccounted"] = connection.execute(
             """SELECT * EXCLUDE (load_id, started_at, finished_at) FROM loads
             WHERE records_read + expanded <> accepted + duplicates + quarantined + ignored"""
         ).fetchall()
-        found["files"] = [(table, len(snapshot.of(table)), len(_lying(place, table))) for table in lake.TABLES]
+        found["files"] = [(table, len(snapshot.of(table)), len(_lying(place, table))) for table in commits.TABLES]
     assert found["unaccounted"] == []
     return found
 
@@ -103,7 +103,7 @@ def leftovers(home: Path) -> list[str]:
     """What a killed run left and nobody cleared; of the staging folder what is still there when it is a day old."""
     for folder in (home / "lake" / "staging").iterdir():
         os.utime(folder, (time.time() - 2 * DAY,) * 2)
-    lake.current(Home.at(home))
+    commits.current(Home.at(home))
     patterns = (
         *("lake/staging/*", "lake/journal-*", "lake/*.tmp", "lake/*/_delta_log/*#*"),
         *("tables/building-*", "tables/current-*", "tables/CURRENT-*"),

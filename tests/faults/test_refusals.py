@@ -13,7 +13,8 @@ import pytest
 
 from tests.faults.refusals import REFUSALS, refuse
 from tests.faults.scenario import AS_OF, Place, command
-from tidemill import Tidemill, lake
+from tidemill import Tidemill
+from tidemill.lake import commits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,7 +106,7 @@ def test_a_full_disk_is_said_and_goes_on_once_there_is_room(disk: Path, tmp_path
     assert said[0].endswith(f" cannot be written or read: No space left on device; {ROOM}")
     assert str(place.home) in said[0]
     assert list(mill.home.staging.iterdir()) == []
-    assert lake.current(mill.home).paths("events") == []
+    assert commits.current(mill.home).paths("events") == []
 
     assert mounted(disk, "remount,size=64m")
     assert run(place, "ingest", file, "--record", "event") == (0, [])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.flows import servers
 from tests.flows.servers import Prefect, kill, wait_for
-from tidemill.home import Home
+from tidemill.home.home import Home
 
 if TYPE_CHECKING:
     import subprocess

@@ -16,7 +16,8 @@ import pytest
 
 from tests.flows.servers import Prefect
 from tests.flows.story import TABLES, Story, play
-from tidemill import Tidemill, catalog
+from tidemill import Tidemill
+from tidemill.catalog import tables as catalog_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,7 +141,7 @@ def test_each_published_table_is_an_asset_with_what_it_is_made_of(story: Story) 
         for one in made["job_totals"]["related"]
         if one["prefect.resource.role"] == "asset"
     }
-    assert upstream == catalog.table("job_totals").reads & catalog.tables().keys()
+    assert upstream == catalog_tables.table("job_totals").reads & catalog_tables.tables().keys()
     told = story.prefect.events("tidemill.table.published", len(made))
     assert made.keys() <= {event["payload"]["table"] for event in told}
 
@@ -224,7 +225,7 @@ def test_kills_lose_nothing(story: Story) -> None:
 
 def test_package_without_prefect() -> None:
     """The package and the command import no Prefect."""
-    modules = "tidemill.cli, tidemill.build, tidemill.ingest, tidemill.readers.client"
+    modules = "tidemill.cli.main, tidemill.api, tidemill.server.run"
     script = f"import sys, {modules}; print('prefect' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz import judge, lines
+from tidemill.config.settings import sql_folder
 from tidemill.records import EVENT
-from tidemill.settings import sql_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

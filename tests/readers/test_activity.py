@@ -13,7 +13,7 @@ from tidemill.readers.activity import Grouping, activity
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tidemill.readers.published import Published
+    from tidemill.readers.snapshot import Published
 
 TABLES: Final = ("activity_hourly", "activity_daily", "activity_weekly", "activity_monthly", "sessions")
 GROUPINGS: Final[list[Grouping]] = ["by_session", "by_user", "by_tool", "by_agent", "by_project"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tidemill.readers.answers import Answers
+from tidemill.server.cache import Answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

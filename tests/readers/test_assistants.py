@@ -12,7 +12,7 @@ from tidemill.readers import assistants
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tidemill.readers.published import Published
+    from tidemill.readers.snapshot import Published
 
 TABLES: Final = (
     *("llm_ttft", "llm_steps", "llm_cache", "topics", "trending_topics", "topic_diversity", "assistant_costs"),

@@ -4,7 +4,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from tidemill.readers import bodies
+from tidemill.server import bodies
 
 
 @pytest.mark.parametrize("most", [None, 1, bodies.BATCH_ROWS, bodies.BATCH_ROWS + 1, 100_000])

@@ -10,7 +10,7 @@ from tidemill.readers.functions import functions
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tidemill.readers.published import Published
+    from tidemill.readers.snapshot import Published
 
 MONDAY, TUESDAY = "2026-02-09T10:00:00Z", "2026-02-10T10:00:00Z"
 

@@ -21,7 +21,8 @@ from grpc_tools import protoc  # type: ignore[import-untyped]
 
 from tests.homes import event, feed, home, job
 from tests.readers import servers
-from tidemill.readers import published, workflows
+from tidemill.readers import snapshot as readers_snapshot
+from tidemill.readers import workflows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from tests.readers.servers import Server
     from tidemill import Tidemill
 
-PACKAGE: Final = Path(str(files("tidemill.readers")))
+PACKAGE: Final = Path(str(files("tidemill.server")))
 PROTO: Final = "analytics.proto"
 SERVICE: Final = "analytics.AnalyticsService"
 
@@ -111,7 +112,7 @@ def _fields(message: Any) -> dict[str, Any]:
 
 def test_a_user_has_what_the_function_says(client: Client, mill: Tidemill) -> None:
     """All users of the home, each field of each."""
-    snapshot = published.newest(mill.home)
+    snapshot = readers_snapshot.newest(mill.home)
     users = [user for (user,) in mill.sql("SELECT user_id FROM user_jobs").fetchall()]
     assert len(users) > 1
     for user in users:
@@ -120,7 +121,7 @@ def test_a_user_has_what_the_function_says(client: Client, mill: Tidemill) -> No
 
 def test_a_workflow_has_what_the_function_says(client: Client, mill: Tidemill) -> None:
     """All workflows of the home, asked for by their owners."""
-    snapshot = published.newest(mill.home)
+    snapshot = readers_snapshot.newest(mill.home)
     owned = mill.sql("SELECT user_id, workflow_id FROM workflows WHERE user_id IS NOT NULL").fetchall()
     assert len(owned) > 1
     for user, workflow in owned:

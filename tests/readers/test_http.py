@@ -16,9 +16,12 @@ import pytest
 
 from tests.homes import event, feed, home, tm
 from tests.readers import servers
-from tidemill import catalog, own
-from tidemill.engines.pages import Filter, Page
-from tidemill.readers import activity, assistants, bodies, functions, jobs, published, tables
+from tidemill.catalog import system_tables
+from tidemill.catalog import tables as catalog_tables
+from tidemill.readers import activity, assistants, functions, jobs, tables
+from tidemill.readers import snapshot as readers_snapshot
+from tidemill.readers.paging import Filter, Page
+from tidemill.server import bodies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
     from tests.readers.servers import Server
     from tidemill import Tidemill
-    from tidemill.readers.published import Published
+    from tidemill.readers.snapshot import Published
 
 TABLES: Final = "/api/v1/tables"
 ANALYTICS: Final = "/api/v1/analytics"
@@ -133,7 +136,7 @@ def server(mill: Tidemill) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def snapshot(mill: Tidemill) -> Published:
     """What is published there, opened by this process."""
-    return published.newest(mill.home)
+    return readers_snapshot.newest(mill.home)
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -164,7 +167,7 @@ def test_every_route_is_compared(server: Server) -> None:
 def test_every_table_is_served(server: Server, mill: Tidemill) -> None:
     """As many rows as the snapshot has, and those columns that are described."""
     described = server.get(TABLES).json()
-    assert {table["name"] for table in described} == catalog.tables().keys() | own.OWN.keys()
+    assert {table["name"] for table in described} == catalog_tables.tables().keys() | system_tables.OWN.keys()
     for table in described:
         page = server.get(f"{TABLES}/{table['name']}").json()
         assert page["total_rows"] == table["rows"] == len(mill.sql(f"FROM {table['name']}").fetchall()), table["name"]

@@ -10,7 +10,7 @@ from tidemill.readers import jobs
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tidemill.readers.published import Published
+    from tidemill.readers.snapshot import Published
 
 TABLES: Final = ("job_summary", "validation_rules", "errors_by_category", "slowest_steps")
 DAY: Final = "2026-02-10"

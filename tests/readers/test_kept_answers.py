@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-from tidemill.readers.answers import Answers
+from tidemill.server.cache import Answers
 
 
 def test_an_answer_is_kept_for_as_long_as_somebody_asks() -> None:

@@ -18,9 +18,9 @@ from websockets.sync.client import connect
 
 from tests.homes import event, feed, home
 from tests.readers import servers
-from tidemill.readers import assistants, published
-from tidemill.readers.live import Live
-from tidemill.readers.measures import Measures
+from tidemill.readers import assistants, snapshot
+from tidemill.server.metrics import Measures
+from tidemill.server.websockets import Live
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -104,7 +104,7 @@ def test_a_client_is_sent_the_figures_at_once(server: Server, mill: Tidemill) ->
     with _client(server) as client:
         found = _figures(client)
     assert time.monotonic() - began < 2
-    expected = assistants.advanced(published.newest(mill.home))
+    expected = assistants.advanced(snapshot.newest(mill.home))
     assert json.dumps({**found, "generated_at": ""}) == json.dumps({**expected, "generated_at": ""})
 
 

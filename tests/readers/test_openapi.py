@@ -15,7 +15,8 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tests.readers import servers
 from tidemill import __version__
-from tidemill.readers import rest_analytics, rest_tables
+from tidemill.server.routes import analytics
+from tidemill.server.routes import tables as routes_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +113,7 @@ def test_every_route_and_parameter_is_explained(description: dict[str, Any]) -> 
 
 def test_the_examples_are_of_their_models() -> None:
     """What is shown is what is answered."""
-    for router in (rest_tables.router, rest_analytics.router):
+    for router in (routes_tables.router, analytics.router):
         for route in router.routes:
             model = getattr(route, "response_model", None)
             if model is not None:

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from tests.homes import AS_OF, built, event, feed, home, write_settings
-from tidemill import Tidemill, manifests, publish
-from tidemill.engines.pages import Page
+from tidemill import Tidemill
 from tidemill.errors import DamagedError, TidemillError, UsageError
-from tidemill.readers import assistants, published, tables
+from tidemill.readers import assistants, tables
+from tidemill.readers import snapshot as readers_snapshot
 from tidemill.readers.activity import activity
+from tidemill.readers.paging import Page
+from tidemill.snapshots import manifest, publish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tidemill.readers.published import Published
+    from tidemill.readers.snapshot import Published
 
 TABLES: Final = ("activity_daily", "sessions", "llm_ttft", "topics", "trending_topics")
 RECORDS: Final = tuple(
@@ -90,7 +92,7 @@ def feed_later(mill: Tidemill) -> None:
 
 def test_an_opened_snapshot_stays_as_it_is(own_mill: Tidemill) -> None:
     """Whatever is ingested, published and compacted since, and whether or not it was asked before."""
-    asked, not_yet_asked = published.newest(own_mill.home), published.newest(own_mill.home)
+    asked, not_yet_asked = readers_snapshot.newest(own_mill.home), readers_snapshot.newest(own_mill.home)
     before = answers(asked)
     feed_later(own_mill)
     feed(own_mill, event("next day", "2026-02-13T10:00:00Z", session_id="s", text="why?"))
@@ -101,18 +103,18 @@ def test_an_opened_snapshot_stays_as_it_is(own_mill: Tidemill) -> None:
     own_mill.compact()
     built(own_mill, *TABLES, as_of="2026-02-14T12:00:00Z")
     own_mill.compact()
-    kept = published.opened(own_mill.home, manifests.read(own_mill.home.tables / "snapshots" / asked.id))
+    kept = readers_snapshot.opened(own_mill.home, manifest.read(own_mill.home.tables / "snapshots" / asked.id))
     for snapshot in (asked, not_yet_asked, kept):
         assert answers(snapshot) == before
 
 
 def test_records_that_are_not_published_yet_are_in_no_answer(own_mill: Tidemill) -> None:
     """Also of a snapshot that is opened after they came, and of a lake that was compacted since."""
-    before = answers(published.newest(own_mill.home))
+    before = answers(readers_snapshot.newest(own_mill.home))
     feed_later(own_mill)
-    assert answers(published.newest(own_mill.home)) == before
+    assert answers(readers_snapshot.newest(own_mill.home)) == before
     own_mill.compact()
-    assert answers(published.newest(own_mill.home)) == before
+    assert answers(readers_snapshot.newest(own_mill.home)) == before
 
 
 @pytest.mark.parametrize("name", ["without a lake", "with a lake of nothing"])
@@ -122,10 +124,10 @@ def test_a_snapshot_of_nothing_stays_one_of_nothing(tmp_path: Path, name: str) -
     if name == "with a lake of nothing":
         feed(mill)
     built(mill, *TABLES, as_of=AS_OF)
-    before = answers(published.newest(mill.home))
+    before = answers(readers_snapshot.newest(mill.home))
     feed(mill, *RECORDS)
     assert mill.home.lake.exists()
-    snapshot = published.newest(mill.home)
+    snapshot = readers_snapshot.newest(mill.home)
     assert answers(snapshot) == before
     assert activity(snapshot, "by_session")["total_metrics"] == 0
 
@@ -134,15 +136,15 @@ def test_the_newest_is_opened_once(own_mill: Tidemill) -> None:
     """Until there is a newer one; by the path of its home as by its home."""
     first = own_mill.newest()
     assert own_mill.newest() is first
-    assert published.newest(str(own_mill.home.path)).id == published.newest(own_mill.home).id == first.id
+    assert readers_snapshot.newest(str(own_mill.home.path)).id == readers_snapshot.newest(own_mill.home).id == first.id
     built(own_mill, *TABLES, as_of="2026-02-13T12:00:00Z")
     assert own_mill.newest().id != first.id
 
 
 def test_any_thread_may_ask(mill: Tidemill) -> None:
     """Many at once, also the first for the lake, get the answers that one gets."""
-    expected = answers(published.newest(mill.home))
-    snapshot = published.newest(mill.home)
+    expected = answers(readers_snapshot.newest(mill.home))
+    snapshot = readers_snapshot.newest(mill.home)
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(answers, [snapshot] * 3)) == [expected] * 3
 
@@ -152,7 +154,7 @@ def test_a_day_is_one_of_the_snapshots_timezone(tmp_path: Path) -> None:
     mill = home(tmp_path, event("a", "2026-02-10T23:30:00Z", session_id="s"), settings='timezone = "Europe/Berlin"\n')
     built(mill, "activity_daily", as_of=AS_OF)
     write_settings(mill, 'timezone = "America/New_York"\n')
-    snapshot = published.newest(mill.home)
+    snapshot = readers_snapshot.newest(mill.home)
 
     def days(snapshot: Published) -> list[Any]:
         spans: list[dict[str, Any]] = [{}, {"from_": "2026-02-10"}, {"from_": "2026-02-11"}]
@@ -169,7 +171,7 @@ def test_a_home_that_is_not_published_says_what_to_do(tmp_path: Path) -> None:
     for mill in (Tidemill(tmp_path / "nowhere"), home(tmp_path, *RECORDS)):
         said = f"nothing is published in {mill.home.path} yet; run: tidemill build"
         with pytest.raises(TidemillError, match=said):
-            published.newest(mill.home)
+            readers_snapshot.newest(mill.home)
         with pytest.raises(UsageError, match=said):
             mill.newest()
     assert not (tmp_path / "nowhere").exists()
@@ -182,7 +184,7 @@ def test_a_home_elsewhere_says_what_to_do(own_mill: Tidemill, tmp_path: Path) ->
     new = Tidemill(tmp_path / "moved")
     said = f"{tmp_path}/moved was published as {own_mill.home.path}, .*tidemill build"
     with pytest.raises(TidemillError, match=said):
-        published.newest(new.home)
+        readers_snapshot.newest(new.home)
     with pytest.raises(TidemillError, match=said):
         new.newest()
     built(new, *TABLES, as_of=AS_OF)
@@ -194,7 +196,7 @@ def test_a_home_elsewhere_says_what_to_do(own_mill: Tidemill, tmp_path: Path) ->
 def test_a_home_may_be_opened_by_a_link(mill: Tidemill, tmp_path: Path) -> None:
     """It is the same home."""
     (tmp_path / "link").symlink_to(mill.home.path)
-    assert answers(published.newest(tmp_path / "link")) == answers(mill.newest())
+    assert answers(readers_snapshot.newest(tmp_path / "link")) == answers(mill.newest())
 
 
 def files(mill: Tidemill, table: str) -> list[Path]:
@@ -239,14 +241,14 @@ def test_a_damaged_snapshot_is_not_opened(mill: Tidemill, damage: Callable[[Path
     """The file is named; which table it is of does not matter."""
     (file,) = files(mill, "sessions")
     with damaged(file, damage), pytest.raises(DamagedError) as error:
-        published.newest(mill.home)
+        readers_snapshot.newest(mill.home)
     assert str(error.value).startswith(f"{file} ")
     assert DAMAGES[damage] in str(error.value)
 
 
 def test_what_is_lost_of_an_open_snapshot_is_said(mill: Tidemill) -> None:
     """A table of which a file is lost, and one that is not in it at all; the others are served."""
-    snapshot = published.newest(mill.home)
+    snapshot = readers_snapshot.newest(mill.home)
     before = activity(snapshot, "daily")
     (file,) = files(mill, "topics")
     asks: list[Callable[[], object]] = [
@@ -269,7 +271,7 @@ def test_what_is_lost_of_an_open_snapshot_is_said(mill: Tidemill) -> None:
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 def test_windows_that_need_a_damaged_file_of_the_lake_fail(mill: Tidemill, damage: Callable[[Path], None]) -> None:
     """What is published is served all the same, as are windows of other days."""
-    snapshot = published.newest(mill.home)
+    snapshot = readers_snapshot.newest(mill.home)
     before = assistants.ttft(snapshot), assistants.trending(snapshot)
     one_day: dict[str, Any] = {"from_": "2026-02-11", "to": "2026-02-12"}
     of_the_day_before = activity(snapshot, "daily", **one_day)
@@ -286,7 +288,7 @@ def test_windows_that_need_a_damaged_file_of_the_lake_fail(mill: Tidemill, damag
 
 def test_what_takes_too_long_is_ended(mill: Tidemill) -> None:
     """What comes after it is answered."""
-    hasty = published.opened(mill.home, publish.current(mill.home), seconds=1)
+    hasty = readers_snapshot.opened(mill.home, publish.current(mill.home), seconds=1)
     with pytest.raises(TidemillError, match="took longer than query"):
         hasty.rows("SELECT count(*) FROM range(1_000_000_000) AS a, range(1_000) AS b WHERE a.range % 7 = b.range")
     assert len(hasty.table("sessions")) == 2
@@ -295,7 +297,7 @@ def test_what_takes_too_long_is_ended(mill: Tidemill) -> None:
 
 def test_what_spellings_have_in_common(mill: Tidemill) -> None:
     """One text for each; what is no text fails as every query does, so that a dashboard has its other parts."""
-    snapshot = published.newest(mill.home)
+    snapshot = readers_snapshot.newest(mill.home)
     assert snapshot.canonical(["Où ?", "ou", "?!"]) == ["ou", "ou", "?!"]
     assert snapshot.canonical([]) == []
     with pytest.raises(TidemillError, match="the query failed: Invalid Input Error"):

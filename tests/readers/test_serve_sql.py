@@ -15,8 +15,8 @@ import pytest
 
 from tests.homes import digests
 from tests.readers import servers
-from tidemill.engines.quoting import literal
-from tidemill.readers import bodies
+from tidemill.engine.quoting import literal
+from tidemill.server import bodies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

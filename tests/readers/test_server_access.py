@@ -15,8 +15,8 @@ from websockets.sync.client import connect
 
 from tests.homes import home, tm
 from tests.readers import servers
-from tidemill.readers import access
-from tidemill.readers import server as serve_
+from tidemill.server import access
+from tidemill.server import run as server_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -339,10 +339,10 @@ def test_a_token_from_a_file_is_before_that_of_the_environment(tmp_path: Path, m
     file = tmp_path / "token"
     file.write_text("of the file\n")
     monkeypatch.setenv("TIDEMILL_TOKEN", " of the environment ")
-    assert serve_.token_of(file) == "of the file"
-    assert serve_.token_of(None) == "of the environment"
+    assert server_run.token_of(file) == "of the file"
+    assert server_run.token_of(None) == "of the environment"
     monkeypatch.delenv("TIDEMILL_TOKEN")
-    assert serve_.token_of(None) == ""
+    assert server_run.token_of(None) == ""
 
 
 @pytest.mark.parametrize(

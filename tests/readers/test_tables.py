@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from tests.homes import AS_OF, built, event, feed, home, opened
-from tidemill import catalog, own
-from tidemill.engines.pages import Filter, Page
+from tidemill.catalog import system_tables
+from tidemill.catalog import tables as catalog_tables
 from tidemill.errors import NotFoundError, UsageError
 from tidemill.readers import tables
+from tidemill.readers.paging import Filter, Page
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tidemill.readers.published import Published
+    from tidemill.readers.snapshot import Published
 
 TABLES: Final = ("activity_daily", "sessions", "function_calls_notable")
 ODD: Final = "ü\"3'%"
@@ -296,13 +297,13 @@ def test_a_table_that_is_not_published_is_not_found(published: Published, name: 
 def test_every_published_table_is_listed(published: Published) -> None:
     """By family and name, with its key, its rows and its columns; those about the pipeline, too."""
     found = {table["name"]: table for table in tables.tables(published)}
-    assert found.keys() == {*catalog.with_inputs(TABLES), *own.OWN}
+    assert found.keys() == {*catalog_tables.with_inputs(TABLES), *system_tables.OWN}
     assert list(found) == sorted(found, key=lambda name: (found[name]["family"], name))
     assert {name: table["rows"] for name, table in found.items()} == {
         name: tables.rows(published, name, Page())["total_rows"] for name in found
     }
     sessions = found["sessions"]
-    assert sessions["description"] == catalog.table("sessions").description
+    assert sessions["description"] == catalog_tables.table("sessions").description
     assert (sessions["family"], sessions["key"], sessions["rows"]) == ("activity", ["session_id"], 4)
     assert sessions["columns"][0] == {"name": "session_id", "type": "VARCHAR", "description": "the session"}
     assert found["builds"]["key"] == ["table_name", "partition_value"]
@@ -312,7 +313,7 @@ def test_every_published_table_is_listed(published: Published) -> None:
 def test_tables_of_nothing_are_listed_and_empty(nothing: Published) -> None:
     """Every table is there; those that have rows of nothing have them."""
     found = {table["name"]: table for table in tables.tables(nothing)}
-    assert found.keys() == {*catalog.tables(), *own.OWN}
+    assert found.keys() == {*catalog_tables.tables(), *system_tables.OWN}
     assert [found[name]["rows"] for name in ("sessions", "activity_daily", "job_summary")] == [0, 0, 1]
     empty = tables.rows(nothing, "sessions", page("events__gt=0", order=["-events"], limit=10))
     assert (empty["total_rows"], empty["rows"], empty["next_cursor"]) == (0, [], None)

@@ -9,7 +9,7 @@ from tidemill.errors import NotFoundError, UsageError
 from tidemill.readers.workflows import user_analytics, workflow_analytics
 
 if TYPE_CHECKING:
-    from tidemill.readers.published import Published
+    from tidemill.readers.snapshot import Published
 
 DAY: Final = "2026-02-10"
 

@@ -10,8 +10,8 @@ import pytest
 from tests.real import frames
 from tests.real.figures import OUTLIER, SHARES, TOKENS, assert_same, errors, percentiles, stats, sum_of
 from tests.real.files import NEED_DATA
-from tidemill import checks
-from tidemill.verify import Result
+from tidemill.build.checks import definitions
+from tidemill.build.checks.run import Result
 
 if TYPE_CHECKING:
     from tidemill import Tidemill
@@ -191,5 +191,5 @@ def test_what_no_set_records_has_tables_without_rows(mill: Tidemill) -> None:
 def test_every_check_holds_over_all_that_is_published(mill: Tidemill) -> None:
     """Each one that is shipped is run over every partition, and finds not one row."""
     outcomes = mill.check(deep=True)
-    assert {outcome.check for outcome in outcomes} == checks.shipped().keys()
+    assert {outcome.check for outcome in outcomes} == definitions.shipped().keys()
     assert [(str(outcome), outcome.result) for outcome in outcomes if outcome.result is not Result.OK] == []

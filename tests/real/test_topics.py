@@ -11,7 +11,7 @@ import pytest
 
 from tests.real.files import DATA, NEED_DATA, csv_rows
 from tidemill import Tidemill
-from tidemill.engines import duckdb as engine
+from tidemill.engine import connection as engine_connection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,7 @@ def topics(questions: list[tuple[str, str]]) -> Mapping[str, list[tuple[str, str
     """The questions by the canonical form of their texts."""
     query = "SELECT canonical(t) FROM unnest($texts::VARCHAR[]) WITH ORDINALITY r(t, n) ORDER BY n"
     found = defaultdict(list)
-    with engine.connect() as connection:
+    with engine_connection.connect() as connection:
         forms = connection.execute(query, {"texts": [text for text, _ in questions]}).fetchall()
     for (form,), question in zip(forms, questions, strict=True):
         found[form].append(question)

@@ -18,7 +18,7 @@ import pytest
 
 from tests.conftest import Lake, event, job, metric
 from tidemill.errors import SourceError
-from tidemill.sources import files, finding
+from tidemill.sources import discovery, files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,17 +99,17 @@ class TestFinding:
     )
     def test_folders_and_globs_are_searched(self, tree: Path, pattern: str, expected: list[str]) -> None:
         """A folder stands for its files of known types, at any depth; a glob or name for what it says; all sorted."""
-        assert [str(path.relative_to(tree)) for path in finding.find([str(tree / pattern)])] == expected
+        assert [str(path.relative_to(tree)) for path in discovery.find([str(tree / pattern)])] == expected
 
     def test_a_file_that_is_named_twice_is_found_once(self, tree: Path) -> None:
         """Overlapping patterns find each file once."""
-        assert len(finding.find([str(tree), str(tree / "d.json"), str(tree / "*.json")])) == 4
+        assert len(discovery.find([str(tree), str(tree / "d.json"), str(tree / "*.json")])) == 4
 
     def test_a_name_with_the_characters_of_a_glob_is_a_name(self, tmp_path: Path) -> None:
         """A file that exists is itself, brackets and stars in its name or not."""
         path = tmp_path / "a[1]*.jsonl"
         path.touch()
-        assert finding.find([str(path)]) == [path]
+        assert discovery.find([str(path)]) == [path]
 
     @pytest.mark.parametrize(
         ("patterns", "astray"),
@@ -136,7 +136,7 @@ class TestFinding:
         (tmp_path / "in" / "deep").symlink_to(tmp_path / "out")
         (tmp_path / "link").symlink_to("in")
         named = [str(tmp_path / pattern) for pattern in patterns]
-        found = finding.astray(named, finding.find(named))
+        found = discovery.astray(named, discovery.find(named))
         assert [str(path.relative_to(tmp_path)) for path in found] == astray
 
     @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
@@ -145,18 +145,18 @@ class TestFinding:
         path = tmp_path / "a.jsonl"
         make(path)
         with pytest.raises(SourceError, match="is no file that can be read again"):
-            finding.find([str(path)])
+            discovery.find([str(path)])
 
     @pytest.mark.parametrize("pattern", ["missing.jsonl", "*.csv", "day=3", "d.json/x"])
     def test_what_names_nothing_is_an_error(self, tree: Path, pattern: str) -> None:
         """A path or glob without a file is named in the error."""
         with pytest.raises(SourceError, match="does not exist"):
-            finding.find([str(tree / pattern)])
+            discovery.find([str(tree / pattern)])
 
     def test_a_folder_without_records_is_an_error(self, tmp_path: Path) -> None:
         """So is a folder that holds no file of a known type."""
         with pytest.raises(SourceError, match="is a folder without"):
-            finding.find([str(tmp_path)])
+            discovery.find([str(tmp_path)])
 
     def test_parts_of_the_path_are_hive_keys(self, tmp_path: Path) -> None:
         """Keys stand in folders or in the file's own name, in URL encoding."""

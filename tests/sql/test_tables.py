@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import sqlglot
 
-from tidemill import catalog, records
-from tidemill.engines import duckdb as engine
-from tidemill.engines import relations
-from tidemill.settings import Settings
+from tidemill import records
+from tidemill.catalog import tables as catalog_tables
+from tidemill.config.settings import Settings
+from tidemill.engine import connection as engine_connection
+from tidemill.engine import relations
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
@@ -131,7 +132,7 @@ def relations_of(table: str) -> set[str]:
 @cache
 def database(timezone: str) -> DuckDBPyConnection:
     """A database in which the local day is that of a timezone; each case binds its own relations in it."""
-    return engine.connect(timezone=timezone, threads=1)
+    return engine_connection.connect(timezone=timezone, threads=1)
 
 
 def insert(connection: DuckDBPyConnection, relation: str, rows: list[Row]) -> None:
@@ -154,7 +155,7 @@ def rows_given(case: Case, table: str, relation: str, day: dt.date | None) -> st
     every = f"SELECT * FROM all_{relation}"
     if relation not in INSTANT_OF:
         return every
-    instant, window = INSTANT_OF[relation], catalog.table(case.table)
+    instant, window = INSTANT_OF[relation], catalog_tables.table(case.table)
     if window.partition != "window":
         return f"{every} WHERE local_day({instant}) = DATE '{day}'" if day else every
     as_of = case.as_of.isoformat()
@@ -179,7 +180,7 @@ def bind(connection: DuckDBPyConnection, case: Case, table: str, day: dt.date | 
         else:
             bind(connection, case, relation, day)
             create = f"CREATE OR REPLACE TEMP TABLE {relation} AS {SELECTS[relation].read_text('utf-8')}"
-            connection.execute(create, engine.named(connection, create, parameters_of(case)))
+            connection.execute(create, engine_connection.named(connection, create, parameters_of(case)))
             insert(connection, relation, given)
 
 
@@ -187,7 +188,7 @@ def build(case: Case, connection: DuckDBPyConnection, day: dt.date | None = None
     """The table that comes of a case's rows, in the order of its header's sort."""
     bind(connection, case, case.table, day)
     select = SELECTS[case.table].read_text("utf-8")
-    return engine.run(connection, select, parameters_of(case)).order(sort_of(case.table))
+    return engine_connection.run(connection, select, parameters_of(case)).order(sort_of(case.table))
 
 
 def rows_of(case: Case, day: dt.date | None = None) -> list[Row]:

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from typing_extensions import TypedDict
 
-from tidemill import catalog
+from tidemill.catalog import tables as catalog_tables
 from tidemill.errors import UsageError
-from tidemill.readers.published import spelt
-from tidemill.windows import Asked
+from tidemill.query.window import Asked
+from tidemill.readers.snapshot import spelt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tidemill.readers.published import Published, Row
-    from tidemill.windows import Moment
+    from tidemill.query.window import Moment
+    from tidemill.readers.snapshot import Published, Row
 
 Grouping = Literal["hourly", "daily", "weekly", "monthly", "by_session", "by_user", "by_tool", "by_agent", "by_project"]
 
@@ -112,7 +112,7 @@ def activity(
         raise UsageError.unknown("grouping", grouping, get_args(Grouping))
     asked = Asked(from_=from_ or _BEGINNING, to=to or _END)
     everything = from_ is None and to is None and not where and not published.manifest.pruned
-    (found,) = published.over(catalog.readers()["activity_figures"], asked, where)
+    (found,) = published.over(catalog_tables.readers()["activity_figures"], asked, where)
     if grouping in _NAMES:
         series = _groups(published, asked, where, grouping, limit)
     else:
@@ -153,7 +153,7 @@ def _periods(published: Published, asked: Asked | None, where: Mapping[str, str]
     if asked is None:
         found = published.table(name, limit=PERIODS + 1)
     else:
-        found = published.over(catalog.table(name), asked, where, limit=PERIODS + 1)
+        found = published.over(catalog_tables.table(name), asked, where, limit=PERIODS + 1)
     if len(found) > PERIODS:
         raise UsageError(f"that is more than {PERIODS:,} rows of {name}; ask for a shorter span, or longer periods")
     return found
@@ -163,7 +163,7 @@ def _groups(
     published: Published, asked: Asked, where: Mapping[str, str] | None, grouping: str, limit: int | None
 ) -> list[Row]:
     rows = published.over(
-        catalog.readers()["activity_groups"], asked, where, parameters={"grouping": grouping}, limit=limit
+        catalog_tables.readers()["activity_groups"], asked, where, parameters={"grouping": grouping}, limit=limit
     )
     return [{_NAMES[grouping]: row.pop("name"), **row} for row in rows]
 

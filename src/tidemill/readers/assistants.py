@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from tidemill.errors import TidemillError
-from tidemill.readers.published import spelt
 from tidemill.readers.rounding import percent, rounded
+from tidemill.readers.snapshot import spelt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tidemill.readers.assistant_answers import (
+    from tidemill.readers.assistant_types import (
         Advanced,
         AssistantCost,
         AvgTokens,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         TTFTPercentiles,
         UserStat,
     )
-    from tidemill.readers.published import Published
+    from tidemill.readers.snapshot import Published
 
 LIMIT: Final = 100
 """How many documents, users, assistants or connectors a part names if nobody asks for more."""

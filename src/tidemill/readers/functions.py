@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from typing_extensions import TypedDict
 
-from tidemill.readers.published import spelt
+from tidemill.readers.snapshot import spelt
 
 if TYPE_CHECKING:
-    from tidemill.readers.published import Published
+    from tidemill.readers.snapshot import Published
 
 
 class DurationCounts(TypedDict):

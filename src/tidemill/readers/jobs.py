@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from tidemill.readers.rounding import percent, rounded
 
 if TYPE_CHECKING:
-    from tidemill.readers.published import Published
+    from tidemill.readers.snapshot import Published
 
 LIMIT: Final = 1_000
 """How many jobs an answer names if nobody asks for more."""

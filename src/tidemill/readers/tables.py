@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 from typing_extensions import TypedDict
 
-from tidemill import catalog, own
-from tidemill.engines import pages, reading
+from tidemill.catalog import system_tables
+from tidemill.catalog import tables as catalog_tables
 from tidemill.errors import NotFoundError, UsageError
+from tidemill.readers import paging, sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from duckdb import DuckDBPyRelation
 
-    from tidemill.engines.pages import Page
-    from tidemill.readers.published import Published
+    from tidemill.readers.paging import Page
+    from tidemill.readers.snapshot import Published
 
 
 class Column(TypedDict):
@@ -76,20 +77,20 @@ def tables(published: Published) -> list[Table]:
     ]
 
 
-def _known() -> Iterator[tuple[str, str, catalog.Table | own.OwnTable]]:
-    yield from ((table.family, name, table) for name, table in catalog.tables().items())
-    yield from ((own.FAMILY, name, table) for name, table in own.OWN.items())
+def _known() -> Iterator[tuple[str, str, catalog_tables.Table | system_tables.OwnTable]]:
+    yield from ((table.family, name, table) for name, table in catalog_tables.tables().items())
+    yield from ((system_tables.FAMILY, name, table) for name, table in system_tables.OWN.items())
 
 
 def _rows(published: Published, name: str) -> int:
-    if name in own.OWN:
-        with chosen(published, name, pages.Page()) as relation:
+    if name in system_tables.OWN:
+        with chosen(published, name, paging.Page()) as relation:
             return count(relation)
     return sum(int(made["rows"]) for made in published.manifest.tables[name].partitions.values())
 
 
 def _built_at(published: Published, name: str) -> str | None:
-    if name in own.OWN:
+    if name in system_tables.OWN:
         return published.manifest.published_at.replace("+00:00", "Z")
     built = [str(made["built_at"]) for made in published.manifest.tables[name].partitions.values()]
     return max(built).replace("+00:00", "Z") if built else None
@@ -104,8 +105,8 @@ def chosen(published: Published, name: str, page: Page) -> Iterator[DuckDBPyRela
         UsageError: there is no such column, or a value is not of its type.
     """
     order = order_of(published, name)
-    with reading.beside(published.tables) as connection:
-        yield pages.of_table(connection, name, page, order)
+    with sql.beside(published.tables) as connection:
+        yield paging.of_table(connection, name, page, order)
 
 
 def order_of(published: Published, name: str) -> tuple[str, ...]:
@@ -122,13 +123,13 @@ def order_of(published: Published, name: str) -> tuple[str, ...]:
 
 def _orders() -> dict[str, tuple[str, ...]]:
     """Every table that may be published, with the order of its rows."""
-    made = {name: table.sort for name, table in catalog.tables().items()}
-    return made | {name: table.key for name, table in own.OWN.items()}
+    made = {name: table.sort for name, table in catalog_tables.tables().items()}
+    return made | {name: table.key for name, table in system_tables.OWN.items()}
 
 
 def count(relation: DuckDBPyRelation) -> int:
     """How many rows a relation has."""
-    with reading.failures():
+    with sql.failures():
         return int(relation.aggregate("count(*)").fetchall()[0][0])
 
 
@@ -137,7 +138,7 @@ def text(published: Published, name: str, page: Page) -> str:
     with chosen(published, name, replace(page, limit=None, offset=0)) as relation:
         total = count(relation)
     with chosen(published, name, page) as relation:
-        lines = pages.texts(relation)
+        lines = paging.texts(relation)
     head = json.dumps({"table": name, "snapshot": published.id, "total_rows": total})[:-1]
     following = json.dumps(next_cursor(published.id, name, page, total))
     return f'{head}, "rows": [{", ".join(lines)}], "next_cursor": {following}}}'
@@ -179,7 +180,7 @@ def opened(cursor: str, name: str, page: Page) -> tuple[str, Page]:
 
 def _is_place(offset: object) -> bool:
     """Whether a page of a table may begin there."""
-    return type(offset) is int and 0 <= offset <= pages.EVERYTHING
+    return type(offset) is int and 0 <= offset <= paging.EVERYTHING
 
 
 def _asked(name: str, page: Page) -> str:

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 from tidemill.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from tidemill.readers.published import Published
+    from tidemill.readers.snapshot import Published
 
 
 class UserAnalytics(TypedDict):

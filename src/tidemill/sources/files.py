@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 import duckdb
 
 from tidemill.errors import SourceError
-from tidemill.names import shown
+from tidemill.home.file_names import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

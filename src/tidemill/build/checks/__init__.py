@@ -1,0 +1,1 @@
+"""Checks of tables before they are published."""

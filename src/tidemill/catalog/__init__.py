@@ -1,0 +1,1 @@
+"""The tables that can be built: headers, columns and dependencies."""

@@ -1,0 +1,1 @@
+"""The SQL engine: connections, macros, quoting, sandbox and export."""

@@ -1,0 +1,1 @@
+"""The folder of a home: paths, locks, staging and files on disk."""

@@ -1,0 +1,1 @@
+"""SQL text that parses, validates and deduplicates records."""

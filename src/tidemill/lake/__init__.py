@@ -1,0 +1,1 @@
+"""Delta tables of records: commits, journal and state."""

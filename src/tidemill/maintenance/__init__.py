@@ -1,0 +1,1 @@
+"""Compaction, retention, verification and upgrades of a home."""

@@ -1,0 +1,1 @@
+"""A table's select over a window that the reader chooses."""

@@ -1,0 +1,1 @@
+"""HTTP, WebSocket and gRPC over a home's snapshots."""

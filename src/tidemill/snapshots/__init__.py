@@ -1,0 +1,1 @@
+"""Published snapshots: manifest, pointer and catalog."""
