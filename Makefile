@@ -39,7 +39,7 @@ lint: $(READY) ## check style, format and types
 	@$(BIN)/mypy
 
 docs: $(READY) | build ## write docs/tables.md from the tables' SQL files
-	@$(BIN)/python -m tidemill.catalog.dictionary > build/tables.md
+	@$(BIN)/python -m tidemill.cli.docs > build/tables.md
 	@mv build/tables.md docs/tables.md
 
 proto: $(READY) ## describe analytics.proto anew for the gRPC service

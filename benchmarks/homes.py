@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from benchmarks.environments import tidemill
 from benchmarks.measure import ContenderError, measure
 from tidemill.engine import connection as engine_connection
-from tidemill.engine import relations
 from tidemill.home.home import Home
-from tidemill.lake import commits
+from tidemill.lake import commits, relations
 from tidemill.records import BY_TABLE
 
 if TYPE_CHECKING:

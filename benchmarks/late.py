@@ -12,7 +12,7 @@ from benchmarks.environments import tidemill
 from benchmarks.measure import Contender, measure
 from benchmarks.report import Reach
 from tidemill.catalog import tables as catalog_tables
-from tidemill.engine import clock
+from tidemill.engine import calendar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,4 +60,4 @@ def old_days(length: int) -> Sequence[str]:
     """Thirty days from the middle of so many, or as many as there are before the last."""
     count = min(OLD_DAYS, length - 1)
     first = date.fromisoformat(homes.first_day(length)) + timedelta(days=(length - count) // 2)
-    return clock.span(first, first + timedelta(days=count - 1))
+    return calendar.span(first, first + timedelta(days=count - 1))

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final
 from benchmarks import homes
 from tidemill.catalog import prices
 from tidemill.catalog import tables as catalog_tables
+from tidemill.config import duration
 from tidemill.config.settings import Settings
-from tidemill.engine import clock, connection, relations
+from tidemill.engine import connection, relations
+from tidemill.lake import relations as lake_relations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,13 +33,13 @@ _MACRO: Final = re.compile(r"CREATE OR REPLACE TEMP MACRO (\w+)")
 
 def period_tables() -> list[Table]:
     """Every table of days, weeks or months, in the order in which they are built."""
-    return [table for table in catalog_tables.tables().values() if table.partition in clock.PERIODS]
+    return [table for table in catalog_tables.tables().values() if table.partition in duration.PERIODS]
 
 
 def bare(home: Path, tables: Iterable[Table], target: Path) -> str:
     """The script of a session that binds the records once and writes each table's select, and does nothing else."""
     kinds = {kind: f"SELECT * FROM {files(home, kind)}" for kind in catalog_tables.RECORD_RELATIONS}
-    kinds["jobs"] = relations.job_states(kinds["jobs"])
+    kinds["jobs"] = lake_relations.job_states(kinds["jobs"])
     kinds[catalog_tables.PRICES] = relations.nothing(prices.COLUMNS)
     views = [f"CREATE VIEW {name} AS {select}" for name, select in kinds.items()]
     copies = [f"COPY ({plain(table)}\n) TO '{target / table.name}.parquet' (FORMAT parquet)" for table in tables]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from flows.tasks import Rebuilt
-    from tidemill.build.checks.run import Outcome
+    from tidemill.build.outcome import Outcome
     from tidemill.ingest.queue import Report
     from tidemill.snapshots.manifest import TableState
 
@@ -53,7 +53,7 @@ def _over(asked: Mapping[str, Any]) -> str:
     if "sources" not in asked:
         return home
     try:
-        count = len(settings.load(Home.at(home)).sources)
+        count = len(settings.load(Home.at(home).path).sources)
     except TidemillError:  # the run itself says what is wrong
         return home
     return "1 source" if count == 1 else f"{count} sources"

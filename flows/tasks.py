@@ -22,15 +22,17 @@ from prefect.tasks import exponential_backoff
 from prefect.utilities.annotations import quote
 
 from flows import page
+from tidemill.build import outcome as build_outcome
 from tidemill.build import plan, staleness
 from tidemill.build import run as build_run
 from tidemill.build import tables as build_tables
 from tidemill.build.checks import run as checks_run
-from tidemill.build.run import Build
-from tidemill.build.tables import Built
+from tidemill.build.context import Build
+from tidemill.build.errors import CheckError
+from tidemill.build.outcome import Built
 from tidemill.catalog import tables as catalog_tables
 from tidemill.config import memory, settings
-from tidemill.errors import CheckError, TableError, TidemillError, UsageError
+from tidemill.errors import TableError, TidemillError, UsageError
 from tidemill.home.home import Home
 from tidemill.ingest import run as ingest_run
 from tidemill.ingest.queue import Report
@@ -107,7 +109,7 @@ def opened(home: str) -> tuple[Home, Settings]:
             f"{place.path} is no folder; say where the home is by the parameter home, or make one: "
             f"tidemill --home {place.path} init"
         )
-    return place, settings.load(place)
+    return place, settings.load(place.path)
 
 
 @task(task_run_name="ingest {source}", **CAREFUL)
@@ -198,7 +200,7 @@ class Rebuilt:
     waiting: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     breached: Sequence[tuple[Any, ...]] = ()
-    refused: Sequence[checks_run.Outcome] = ()
+    refused: Sequence[build_outcome.Outcome] = ()
     snapshot: str | None = None
 
     @property
@@ -264,7 +266,7 @@ def prune_lake(home: str, keep: str, *, tables: bool) -> list[Pruned]:
 
 
 @task(task_run_name="check", **CAREFUL)
-def check_all(home: str, *, deep: bool) -> list[checks_run.Outcome]:
+def check_all(home: str, *, deep: bool) -> list[build_outcome.Outcome]:
     """Run every check over all that is published, and look at every stored byte if it is to be `deep`."""
     place, config = opened(home)
     found = checks_run.of_files(verify.inspect(place, config)) if deep else []

@@ -31,11 +31,12 @@ from tidemill import Tidemill
 from tidemill.build import plan
 from tidemill.build import run as build_run
 from tidemill.build import tables as build_tables
+from tidemill.build.errors import BuildError
 from tidemill.catalog import tables as catalog_tables
 from tidemill.config import settings as config_settings
-from tidemill.config.settings import sql_folder
-from tidemill.errors import BuildError, UsageError
-from tidemill.lake import commits
+from tidemill.config.resources import sql_folder
+from tidemill.errors import UsageError
+from tidemill.lake import commits, delta
 
 __all__ = ["few_tables"]
 
@@ -253,7 +254,7 @@ def test_the_periods_of_some_days_are_built_once_more(tmp_path: Path) -> None:
     mill = home(tmp_path, *TWO_DAYS)
     built(mill, as_of=AS_OF)
     day = date(2026, 2, 11)
-    with build_run.begin(mill.home, config_settings.load(mill.home), as_of=AS_OF, days=(day, day)) as work:
+    with build_run.begin(mill.home, config_settings.load(mill.home.path), as_of=AS_OF, days=(day, day)) as work:
         for name in ("activity_daily", "activity_weekly", "job_states", "llm_ttft", "users"):
             build_tables.build_table(work, name)
         made = {one.table: (one.partitions, one.why) for one in work.built}
@@ -397,7 +398,7 @@ def test_the_lake_says_which_load_a_file_is_of(tmp_path: Path) -> None:
     built(mill, "metric_hourly")
     loads = {load for (load,) in rows(mill, "SELECT load_id FROM lake.loads")}
     snapshot = commits.current(mill.home)
-    for kind in commits.RECORD_TABLES:
+    for kind in delta.RECORD_TABLES:
         assert {file.first_load for file in snapshot.of(kind)} == loads
         assert {file.last_load for file in snapshot.of(kind)} == loads
 

@@ -7,7 +7,7 @@ import sqlglot
 
 from tests.homes import home
 from tidemill.catalog import tables as catalog_tables
-from tidemill.config.settings import sql_folder
+from tidemill.config.resources import sql_folder
 from tidemill.errors import TableError, UsageError
 
 if TYPE_CHECKING:

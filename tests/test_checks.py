@@ -11,17 +11,18 @@ from deltalake import DeltaTable
 from tests.homes import AS_OF, built, event, feed, home, job, metric, rows, tm
 from tests.test_build import copy_of_tables, other_tables, write_table
 from tidemill.build.checks import definitions, rules
-from tidemill.build.checks.definitions import LAKE, Severity
-from tidemill.build.checks.run import Result
+from tidemill.build.checks.definitions import LAKE
+from tidemill.build.errors import CheckError
+from tidemill.build.outcome import Result, Severity
 from tidemill.catalog import tables as catalog_tables
 from tidemill.engine import connection as engine_connection
-from tidemill.errors import CheckError, UsageError
+from tidemill.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tidemill import Tidemill
-    from tidemill.build.checks.run import Outcome
+    from tidemill.build.outcome import Outcome
 
 RECORDS: Final = (
     event("a", "2026-02-10T10:00:00Z", type="llm_request", session_id="s1", user_id="u1", model="m", duration_ms=10.25),

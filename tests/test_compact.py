@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 from tests.homes import AS_OF, built, event, feed, few_tables, home, job, metric, published, tm
 from tidemill import Tidemill
 from tidemill.errors import DamagedError
-from tidemill.lake import commits, delta
+from tidemill.lake import delta
 from tidemill.maintenance import compact, merging
 
 __all__ = ["few_tables"]
@@ -47,7 +47,7 @@ def made(found: Sequence[Compacted]) -> dict[str, tuple[int, int]]:
 
 def files(mill: Tidemill) -> dict[str, set[str]]:
     """The files of each table as its log has them."""
-    return {name: set(DeltaTable(mill.home.lake / name).file_uris()) for name in commits.TABLES}
+    return {name: set(DeltaTable(mill.home.lake / name).file_uris()) for name in delta.TABLES}
 
 
 def test_small_files_of_a_day_become_one(tmp_path: Path) -> None:

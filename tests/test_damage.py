@@ -82,7 +82,7 @@ def found(mill: Tidemill, pattern: str) -> Path:
     """A file of a home that a pattern names; of the lake's data one that is still in it."""
     gone = {
         path
-        for name in commits.TABLES
+        for name in delta.TABLES
         for path in delta.on_disk(mill.home.lake / name, name)
         if str(path) not in DeltaTable(mill.home.lake / name).file_uris()
     }

@@ -10,6 +10,7 @@ from tidemill.build.checks import definitions
 from tidemill.catalog import column_types, dictionary
 from tidemill.catalog import tables as catalog_tables
 from tidemill.catalog.system_tables import OWN
+from tidemill.cli import docs
 from tidemill.errors import TableError
 
 if TYPE_CHECKING:
@@ -28,12 +29,12 @@ def mill(tmp_path_factory: pytest.TempPathFactory) -> Tidemill:
 
 def test_the_documented_tables_are_those_that_there_are() -> None:
     """docs/tables.md is what the SQL files say; after a change to them, run: make docs."""
-    assert DICTIONARY.read_text(encoding="utf-8") == dictionary.markdown()
+    assert DICTIONARY.read_text(encoding="utf-8") == docs.markdown()
 
 
 def test_every_table_and_check_is_in_the_dictionary() -> None:
     """Each under its name, with every column."""
-    text = dictionary.markdown()
+    text = docs.markdown()
     for name, table in catalog_tables.tables().items():
         section = text.partition(f"\n### {name}\n")[2].partition("\n### ")[0]
         assert table.description in section

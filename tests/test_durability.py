@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.homes import AS_OF, few_tables, home, published
-from tidemill.lake import commits, delta
+from tidemill.lake import delta
 
 __all__ = ["few_tables"]
 
@@ -107,7 +107,7 @@ def lost_at_names(trace: Path, mill: Tidemill) -> dict[str, set[Path]]:
                 found.setdefault(what, set()).update(lost, disk.files & {source})
         disk.apply(call, arguments)
     tables = disk.lost(mill.home.tables)
-    kept = tables.union(*(disk.lost(mill.home.lake / table) for table in commits.TABLES))
+    kept = tables.union(*(disk.lost(mill.home.lake / table) for table in delta.TABLES))
     return found | {"end": {path for path in kept if path.name != ".lock"}}
 
 

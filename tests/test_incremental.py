@@ -17,7 +17,7 @@ from tests.test_properties import AS_OF, FEW, home_of, records, rows
 from tidemill import Tidemill
 from tidemill.build import staleness
 from tidemill.catalog import tables as catalog_tables
-from tidemill.engine.clock import PERIODS
+from tidemill.config.duration import PERIODS
 from tidemill.lake import commits
 from tidemill.lake.retention import is_sealed
 from tidemill.maintenance import prune

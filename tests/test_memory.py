@@ -84,7 +84,7 @@ from tidemill.home import staging_dir
 from tidemill.home.home import Home
 from tidemill.config.settings import load
 home = Home.at(sys.argv[1])
-settings = load(home)
+settings = load(home.path)
 with staging_dir.held(home):
     connection = session.connect(home, settings, timezone=None, spill=staging_dir.of(home) if sys.argv[2] else None)
     connection.execute("CREATE TEMP TABLE held AS SELECT hash(i)::VARCHAR AS text FROM range(2000000) r(i)")

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.homes import AS_OF, built, digests, event, few_tables, home, job, metric, tm
-from tidemill.build.checks import run as checks_run
+from tidemill.build import outcome as build_outcome
 from tidemill.engine.quoting import literal
 from tidemill.errors import TidemillError, UsageError
 
@@ -234,7 +234,7 @@ def test_a_check_reads_tables_and_the_lake_alone(mill: Tidemill, tmp_path: Path,
         found = next(outcome for outcome in mill.check() if outcome.check == "own")
     finally:
         file.unlink()
-    assert found.result is checks_run.Result.ERROR
+    assert found.result is build_outcome.Result.ERROR
     assert fault in str(found.why)
     assert HIDDEN not in str(found)
     assert not target.exists()

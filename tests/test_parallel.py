@@ -10,13 +10,13 @@ import pytest
 
 from tidemill import Tidemill
 from tidemill.build.run import look
-from tidemill.engine.parallel import each
+from tidemill.build.scheduler import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tidemill.build.run import Build
+    from tidemill.build.context import Build
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from tidemill.catalog import tables as catalog_tables
 from tidemill.config.settings import Settings
 from tidemill.engine import connection as engine_connection
 from tidemill.engine import percentiles, relations
-from tidemill.lake import commits
+from tidemill.lake import commits, delta
+from tidemill.lake import relations as lake_relations
 from tidemill.query.window import Asked
 
 __all__ = ["few_tables"]
@@ -82,8 +83,8 @@ def test_a_table_has_the_same_rows_by_sorting(three_days: Tidemill, name: str) -
     records = commits.current(three_days.home)
     table = catalog_tables.table(name)
     with engine_connection.connect(timezone="Asia/Kathmandu") as connection:
-        for kind in commits.RECORD_TABLES:
-            relations.bind_records(connection, kind, records.of(kind), "true")
+        for kind in delta.RECORD_TABLES:
+            lake_relations.bind_records(connection, kind, records.of(kind), "true")
         prices.bind(connection, catalog_tables.PRICES, three_days.home.prices)
         for other in catalog_tables.with_inputs([name])[:-1]:
             relations.bind(connection, other, catalog_tables.table(other).select)

@@ -11,11 +11,11 @@ from tests.homes import event, tm
 from tidemill import Tidemill
 from tidemill.config import memory
 from tidemill.config.example import EXAMPLE
-from tidemill.config.settings import Functions, Knowledge, Settings, Snapshots, Source, Windows, expanded, load
+from tidemill.config.settings import Functions, Knowledge, Settings, Snapshots, Source, Windows, load
 from tidemill.config.threshold import Threshold
 from tidemill.engine import connection as engine_connection
 from tidemill.errors import SettingsError
-from tidemill.home.home import Home
+from tidemill.sources.selection import expanded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ THRESHOLD: Final = '[thresholds.a]\ntable = "user_usage"\ncolumn = "cost_usd"\no
 def settings_of(folder: Path, text: str | bytes) -> Settings:
     """The settings of a home with that tidemill.toml."""
     (folder / "tidemill.toml").write_bytes(text.encode() if isinstance(text, str) else text)
-    return load(Home.at(folder))
+    return load(folder)
 
 
 def fault_of(folder: Path, text: str | bytes) -> str:
@@ -41,7 +41,7 @@ def fault_of(folder: Path, text: str | bytes) -> str:
 
 def test_without_a_file_all_is_default(tmp_path: Path) -> None:
     """A home needs no tidemill.toml, and may even not be there."""
-    assert load(Home.at(tmp_path / "none")) == Settings()
+    assert load(tmp_path / "none") == Settings()
     assert settings_of(tmp_path, "") == Settings()
 
 
@@ -157,7 +157,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     """A folder in its place is no settings."""
     (tmp_path / "tidemill.toml").mkdir()
     with pytest.raises(SettingsError, match=r"tidemill\.toml cannot be read: Is a directory"):
-        load(Home.at(tmp_path))
+        load(tmp_path)
 
 
 def test_an_editors_byte_order_mark_is_no_fault(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.homes import AS_OF, built, digests, event, home, job, metric, readers_of, simulated, tm
 from tidemill import Tidemill
 from tidemill.catalog import tables as catalog_tables
-from tidemill.engine import clock
+from tidemill.engine import calendar
 from tidemill.errors import TidemillError, UsageError
 
 if TYPE_CHECKING:
@@ -536,4 +536,4 @@ def test_python_raises_the_same(mill: Tidemill) -> None:
 
 def test_clock_spans() -> None:
     """From one day to another, both included."""
-    assert clock.span(date(2026, 2, 27), date(2026, 3, 1)) == ["2026-02-27", "2026-02-28", "2026-03-01"]
+    assert calendar.span(date(2026, 2, 27), date(2026, 3, 1)) == ["2026-02-27", "2026-02-28", "2026-03-01"]

@@ -13,7 +13,9 @@ from tests.homes import AS_OF, built, digests, event, feed, few_tables, home, jo
 from tests.test_build import copy_of_tables, other_tables, write_table
 from tests.test_checks import write_check
 from tidemill.build import breaches
-from tidemill.errors import BuildError, CheckError, SettingsError
+from tidemill.build.errors import BuildError, CheckError
+from tidemill.errors import SettingsError
+from tidemill.home import format_version
 from tidemill.snapshots import publish
 
 if TYPE_CHECKING:
@@ -299,7 +301,7 @@ def test_without_thresholds_the_table_is_empty(tmp_path: Path) -> None:
     mill = home(tmp_path, *SPENT)
     mill.build("user_usage", as_of=AS_OF)
     assert kept(mill, "*") == []
-    manifest = mill.snapshot() / publish.MANIFEST
+    manifest = mill.snapshot() / format_version.MANIFEST
     values = json.loads(manifest.read_text())
     newer = {"thresholds", "open_breaches", "format", "lake_id", "pruned", "stamps", "digest"}
     manifest.write_text(json.dumps({name: values[name] for name in values.keys() - newer}))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from tidemill.build import describe, plan, thresholds
 from tidemill.build import run as build_run
+from tidemill.build.errors import BuildError
 from tidemill.catalog import tables as catalog_tables
 from tidemill.config import settings
 from tidemill.engine import export
@@ -14,7 +15,7 @@ from tidemill.errors import UsageError
 from tidemill.home.home import Home
 from tidemill.ingest import quarantine
 from tidemill.ingest import run as ingest_run
-from tidemill.maintenance import compact, prune, upgrade, verify
+from tidemill.maintenance import compact, prune, upgrade, vacuum, verify
 from tidemill.query import filters, window_query
 from tidemill.query.window import Asked
 from tidemill.readers import snapshot, sql
@@ -30,10 +31,9 @@ if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
-    from tidemill.build.checks.run import Outcome
     from tidemill.build.describe import Description
+    from tidemill.build.outcome import Built, Outcome
     from tidemill.build.plan import TableStatus
-    from tidemill.build.tables import Built
     from tidemill.config.settings import Settings
     from tidemill.errors import Fault
     from tidemill.ingest.queue import Report
@@ -58,7 +58,7 @@ class Tidemill:
     @property
     def settings(self) -> Settings:
         """The settings as tidemill.toml has them now."""
-        return settings.load(self.home)
+        return settings.load(self.home.path)
 
     def ingest(
         self,
@@ -101,16 +101,22 @@ class Tidemill:
             BuildError: some tables could not be built; the others are published.
             CheckError: a check failed that is not in `despite`; nothing is published.
         """
-        return build_run.run(
-            self.home,
-            self.settings,
-            names=tables,
-            full=full,
-            as_of=as_of,
-            despite=despite,
-            progress=progress,
-            say=say,
-        )
+        try:
+            made = build_run.run(
+                self.home,
+                self.settings,
+                names=tables,
+                full=full,
+                as_of=as_of,
+                despite=despite,
+                progress=progress,
+                say=say,
+            )
+        except BuildError:
+            vacuum.now_and_then(self.home)
+            raise
+        vacuum.now_and_then(self.home)
+        return made
 
     def check(self, *, deep: bool = False) -> list[Outcome]:
         """What every check finds in what the newest build published, or in all that is published."""
@@ -118,7 +124,7 @@ class Tidemill:
 
     def damage(self, *, progress: Progress | None = None) -> list[Fault]:
         """What was cut, changed or deleted behind our back: every stored byte of the lake and the snapshots is read."""
-        return verify.inspect(self.home, settings.of_reader(self.home), progress)
+        return verify.inspect(self.home, settings.of_reader(self.home.path), progress)
 
     def upgrade(self, *, say: Callable[[str], None] | None = None) -> None:
         """Migrate a home of an older version to this one; after a kill it is begun again, and finished.
@@ -242,7 +248,7 @@ class Tidemill:
         """What was refused, and why, as a Polars DataFrame: each record, or how many there are of each reason."""
         import polars as pl
 
-        config = settings.of_reader(self.home)
+        config = settings.of_reader(self.home.path)
         found = quarantine.counted(self.home, config) if counted else quarantine.listed(self.home, config, whole=whole)
         return cast("pl.DataFrame", pl.from_arrow(found))
 

@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from tidemill.build.checks.run import Outcome
-    from tidemill.build.tables import Built
-
 
 LISTED: Final = 20
 """How many known names an error lists when none is near."""
@@ -102,27 +99,6 @@ class NotFoundError(UsageError):
 
 class TableError(TidemillError):
     """A table's select failed, or what it reads cannot be used."""
-
-
-class BuildError(TidemillError):
-    """Some tables could not be built; the others are published: `built`. `failures`, and the notes, say why."""
-
-    def __init__(self, built: Sequence[Built], failures: Sequence[TableError], waiting: Sequence[str]) -> None:
-        self.built = built
-        self.failures = failures
-        count = "1 table" if len(failures) == 1 else f"{len(failures)} tables"
-        waits = f"; what reads such tables stays as it was: {', '.join(waiting)}" if waiting else ""
-        super().__init__(f"{count} could not be built{waits}; everything else is published")
-        for failure in failures:
-            self.add_note(str(failure))
-
-
-class CheckError(TidemillError):
-    """A check found what must not be, or cannot be run; nothing is published. `outcomes` are what those found."""
-
-    def __init__(self, message: str = "", outcomes: Sequence[Outcome] = ()) -> None:
-        self.outcomes = outcomes
-        super().__init__(message)
 
 
 class TooLongError(TidemillError):

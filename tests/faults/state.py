@@ -13,6 +13,7 @@ import duckdb
 from tidemill.engine import relations
 from tidemill.home.home import Home
 from tidemill.lake import commits, delta
+from tidemill.lake import relations as lake_relations
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -81,16 +82,16 @@ def stored(home: Path) -> State:
     snapshot = commits.current(place)
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        for table, columns in commits.TABLES.items():
-            relations.bind(connection, table, relations.stored(columns, snapshot.of(table)))
-        held = relations.held(*(snapshot.paths(table) for table in ("quarantine", "released", "loads")))
-        relations.bind(connection, "held", held or relations.nothing(commits.TABLES["quarantine"]))
-        found = {table: _rows(connection, table) for table in (*commits.TABLES, "held")}
+        for table, columns in delta.TABLES.items():
+            relations.bind(connection, table, lake_relations.stored(columns, snapshot.of(table)))
+        held = lake_relations.held(*(snapshot.paths(table) for table in ("quarantine", "released", "loads")))
+        relations.bind(connection, "held", held or relations.nothing(delta.TABLES["quarantine"]))
+        found = {table: _rows(connection, table) for table in (*delta.TABLES, "held")}
         found["unaccounted"] = connection.execute(
             """SELECT * EXCLUDE (load_id, started_at, finished_at) FROM loads
             WHERE records_read + expanded <> accepted + duplicates + quarantined + ignored"""
         ).fetchall()
-        found["files"] = [(table, len(snapshot.of(table)), len(_lying(place, table))) for table in commits.TABLES]
+        found["files"] = [(table, len(snapshot.of(table)), len(_lying(place, table))) for table in delta.TABLES]
     assert found["unaccounted"] == []
     return found
 

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz import judge, lines
-from tidemill.config.settings import sql_folder
+from tidemill.config.resources import sql_folder
 from tidemill.records import EVENT
 
 if TYPE_CHECKING:

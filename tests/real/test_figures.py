@@ -11,7 +11,7 @@ from tests.real import frames
 from tests.real.figures import OUTLIER, SHARES, TOKENS, assert_same, errors, percentiles, stats, sum_of
 from tests.real.files import NEED_DATA
 from tidemill.build.checks import definitions
-from tidemill.build.checks.run import Result
+from tidemill.build.outcome import Result
 
 if TYPE_CHECKING:
     from tidemill import Tidemill

@@ -9,13 +9,15 @@ from tidemill.build.file_layout import layout
 from tidemill.build.staleness import ALL, EMPTY
 from tidemill.catalog import prices
 from tidemill.catalog import tables as catalog_tables
-from tidemill.engine import clock, connection, parallel, percentiles, relations
+from tidemill.config import duration
+from tidemill.engine import calendar, connection, parallel, percentiles, relations
+from tidemill.lake import relations as lake_relations
 from tidemill.records import BY_TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tidemill.build.run import Build
+    from tidemill.build.context import Build
     from tidemill.build.staleness import Work
     from tidemill.catalog.tables import Table
 
@@ -31,7 +33,7 @@ def write(build: Build, table: Table, work: Work, files: Files, *, sparing: bool
     Raises:
         duckdb.Error: the table's select cannot be run.
     """
-    if table.partition in clock.PERIODS:
+    if table.partition in duration.PERIODS:
         return _write_periods(build, table, work, files, sparing=sparing)
     if table.partition == "window":
         return _write_windows(build, table, work, files, sparing=sparing)
@@ -116,12 +118,12 @@ def _new(build: Build, table: Table, stale: Sequence[str], *, sparing: bool) -> 
 
 def _bind_periods(build: Build, table: Table, periods: Sequence[str], *, sparing: bool) -> str:
     """Bind what a table reads for some periods; returns its select over that."""
-    days = sorted({day for period in periods for day in clock.days(period, table.partition)})
-    touched = sorted({utc for day in days for utc in clock.lake_days(day, build.settings.timezone)})
+    days = sorted({day for period in periods for day in calendar.days(period, table.partition)})
+    touched = sorted({utc for day in days for utc in calendar.lake_days(day, build.settings.timezone)})
     for kind in table.records:
         instant = BY_TABLE[kind].day_of
         where = "true" if build.settings.timezone == "UTC" else relations.in_days(instant, days)
-        relations.bind_records(build.connection, kind, build.of_lake(kind, touched), where)
+        lake_relations.bind_records(build.connection, kind, build.of_lake(kind, touched), where)
     _bind_tables(build, table, days)
     return _select(build, table, touched, days, sparing=sparing)
 
@@ -144,14 +146,14 @@ def _bind_window(build: Build, table: Table, hours: int) -> list[str]:
     Returns the UTC days that it touches.
     """
     as_of = build.as_of.isoformat()
-    days = clock.window_days(build.as_of, table.stretch(hours))
+    days = calendar.window_days(build.as_of, table.stretch(hours))
     for kind in table.records:
         instant = BY_TABLE[kind].day_of
         where = relations.in_window(instant, as_of=as_of, hours=table.stretch(hours))
         inside = relations.in_window(instant, as_of=as_of, hours=hours) if table.before else None
-        relations.bind_records(build.connection, kind, build.of_lake(kind, days), where, inside)
+        lake_relations.bind_records(build.connection, kind, build.of_lake(kind, days), where, inside)
     _bind_prices(build, table)
-    _bind_known(build, table, clock.reporting_day(build.as_of, build.settings.timezone))
+    _bind_known(build, table, calendar.reporting_day(build.as_of, build.settings.timezone))
     return days
 
 

@@ -12,19 +12,20 @@ from tidemill.build.checks import run as checks_run
 from tidemill.build.checks import scope
 from tidemill.build.run import look
 from tidemill.catalog import tables as catalog_tables
-from tidemill.engine import clock, relations
+from tidemill.config import duration
 from tidemill.engine import connection as engine_connection
 from tidemill.errors import DamagedError
-from tidemill.lake import commits
+from tidemill.lake import commits, delta, relations
 from tidemill.lake.retention import REASON, is_sealed
 from tidemill.query import window
 from tidemill.snapshots import lineage, publish
+from tidemill.snapshots import manifest as snapshots_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tidemill.build.checks.run import Outcome
-    from tidemill.build.run import Build
+    from tidemill.build.context import Build
+    from tidemill.build.outcome import Outcome
     from tidemill.config.settings import Settings
     from tidemill.home.home import Home
 
@@ -77,7 +78,7 @@ def _steps(build: Build, table: catalog_tables.Table) -> list[Step]:
     steps = [Step(table.name, value, why) for value, why in work.why(known).items()]
     stays = {value: made for value, made in known.items() if value not in work.gone}
     made = {value: {"fingerprint": mark.fingerprint} for value, mark in work.stale.items()}
-    build.states[table.name] = publish.TableState(stays | made)
+    build.states[table.name] = snapshots_manifest.TableState(stays | made)
     return steps
 
 
@@ -89,7 +90,9 @@ def status(home: Home, settings: Settings, names: Sequence[str] = ()) -> list[Ta
     pruned = commits.pruned_before(home)
     return [
         replace(
-            _status(name, manifest.tables.get(name, publish.TableState()), [s for s in steps if s.table == name]),
+            _status(
+                name, manifest.tables.get(name, snapshots_manifest.TableState()), [s for s in steps if s.table == name]
+            ),
             sealed=_sealed(name, manifest, pruned, settings.timezone),
             breaches=breached.get(name, 0),
         )
@@ -97,8 +100,8 @@ def status(home: Home, settings: Settings, names: Sequence[str] = ()) -> list[Ta
     ]
 
 
-def _sealed(name: str, manifest: publish.Manifest, pruned: str, timezone: str) -> int:
-    if name not in manifest.tables or catalog_tables.table(name).partition not in clock.PERIODS:
+def _sealed(name: str, manifest: snapshots_manifest.Manifest, pruned: str, timezone: str) -> int:
+    if name not in manifest.tables or catalog_tables.table(name).partition not in duration.PERIODS:
         return 0
     periods = manifest.tables[name].partitions.keys() - {staleness.EMPTY}
     return sum(is_sealed(period, pruned, timezone) for period in periods)
@@ -125,7 +128,7 @@ def later(home: Home) -> list[str]:
     return [line] if count else []
 
 
-def _status(name: str, state: publish.TableState, steps: Sequence[Step]) -> TableStatus:
+def _status(name: str, state: snapshots_manifest.TableState, steps: Sequence[Step]) -> TableStatus:
     partitions = state.partitions.values()
     return TableStatus(
         table=name,
@@ -145,7 +148,7 @@ def check(home: Home, settings: Settings, *, deep: bool = False) -> list[Outcome
 
 def emptiness(home: Home) -> list[str]:
     """What a reader must know of tables that say nothing: an empty lake, or windows that end long after it does."""
-    days = {file.day for kind in commits.RECORD_TABLES for file in commits.current(home).of(kind)}
+    days = {file.day for kind in delta.RECORD_TABLES for file in commits.current(home).of(kind)}
     if not days:
         return [f"{home.lake} holds no records yet; load some with: tidemill ingest FILE"]
     if max(days) >= str(datetime.now(UTC).date() - timedelta(days=1)):

@@ -8,23 +8,25 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from tidemill.catalog import tables as catalog_tables
-from tidemill.engine import clock, relations
+from tidemill.config import duration
+from tidemill.engine import calendar
 from tidemill.engine import connection as engine_connection
 from tidemill.errors import DamagedError
-from tidemill.lake import commits
+from tidemill.lake import commits, delta, relations
 from tidemill.lake.retention import is_gone, is_sealed
-from tidemill.snapshots.publish import digest
+from tidemill.snapshots.manifest import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from duckdb import DuckDBPyConnection
 
-    from tidemill.build.run import Build
+    from tidemill.build.context import Build
     from tidemill.catalog.tables import Table
     from tidemill.home.home import Home
-    from tidemill.lake.commits import DataFile, Snapshot
-    from tidemill.snapshots.publish import Manifest
+    from tidemill.lake.commits import Snapshot
+    from tidemill.lake.delta import DataFile
+    from tidemill.snapshots.manifest import Manifest
 
 ALL: Final = "all"
 """The only partition of a table that is built whole."""
@@ -91,7 +93,7 @@ class Work:
 def work(build: Build, table: Table) -> Work:
     """What there is to do for a table."""
     known, marks = build.known(table.name), _marks(build, table)
-    stays = _stays(build, table) if table.partition in clock.PERIODS else frozenset()
+    stays = _stays(build, table) if table.partition in duration.PERIODS else frozenset()
     stale = {
         value: mark for value, mark in marks.items() if mark.differs(known.get(value)) or _is_asked(build, table, value)
     }
@@ -102,10 +104,10 @@ def work(build: Build, table: Table) -> Work:
 
 def _is_asked(build: Build, table: Table, value: str) -> bool:
     """Whether a partition is to be built, fresh or not: all are, or it has one of the days that were asked for."""
-    if build.days is None or table.partition not in clock.PERIODS or value == EMPTY:
+    if build.days is None or table.partition not in duration.PERIODS or value == EMPTY:
         return build.full
     first, last = map(str, build.days)
-    return build.full or any(first <= day <= last for day in clock.days(value, table.partition))
+    return build.full or any(first <= day <= last for day in calendar.days(value, table.partition))
 
 
 def _stays(build: Build, table: Table) -> frozenset[str]:
@@ -130,7 +132,7 @@ def records(
     """
     loads: set[str] = set()
     found = {
-        table: _digests(connection, now.of(table), before.lake.get(table, {}), loads) for table in commits.RECORD_TABLES
+        table: _digests(connection, now.of(table), before.lake.get(table, {}), loads) for table in delta.RECORD_TABLES
     }
     if unknown := relations.unknown_loads(connection, now.paths("loads"), loads):
         raise DamagedError([commits.unknown_load(home, load_id) for load_id in unknown])
@@ -172,7 +174,7 @@ def _loads(connection: DuckDBPyConnection, files: Sequence[DataFile]) -> list[tu
 def _marks(build: Build, table: Table) -> dict[str, Mark]:
     """What each partition of a table would be made of now, but for sealed ones, which are never built."""
     select = _select_digest(build, table)
-    if table.partition in clock.PERIODS:
+    if table.partition in duration.PERIODS:
         periods = _periods(build, table)
         sealed = _sealed(build, periods)
         marks = {period: _period_mark(build, table, period, select) for period in periods if period not in sealed}
@@ -194,16 +196,16 @@ def _select_digest(build: Build, table: Table) -> str:
 def _periods(build: Build, table: Table) -> list[str]:
     """The periods that have records, or rows of a period table that it reads."""
     lake_days = {day for kind in table.records for day in build.records[kind]}
-    days = set(clock.reporting_days(lake_days, build.settings.timezone))
+    days = set(calendar.reporting_days(lake_days, build.settings.timezone))
     for other in build.inputs(table):
-        if other.partition in clock.PERIODS:
+        if other.partition in duration.PERIODS:
             days |= build.known(other.name).keys() - {EMPTY}
-    return clock.periods(days, table.partition)
+    return calendar.periods(days, table.partition)
 
 
 def _period_mark(build: Build, table: Table, period: str, select: str) -> Mark:
-    days = clock.days(period, table.partition)
-    touched = sorted({utc for day in days for utc in clock.lake_days(day, build.settings.timezone)})
+    days = calendar.days(period, table.partition)
+    touched = sorted({utc for day in days for utc in calendar.lake_days(day, build.settings.timezone)})
     return Mark(select, _records_digest(build, table, touched), _tables_digest(build, table, days))
 
 
@@ -239,8 +241,8 @@ def _window_mark(build: Build, table: Table, hours: int, select: str) -> Mark:
 
 
 def _window_mark_at(build: Build, table: Table, hours: int, select: str, as_of: datetime) -> Mark:
-    touched = _records_digest(build, table, clock.window_days(as_of, table.stretch(hours)))
-    known = _known_digest(build, table, clock.reporting_day(as_of, build.settings.timezone))
+    touched = _records_digest(build, table, calendar.window_days(as_of, table.stretch(hours)))
+    known = _known_digest(build, table, calendar.reporting_day(as_of, build.settings.timezone))
     return Mark(select, touched, known, as_of.isoformat())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from tidemill.build import partitions as build_partitions
-from tidemill.build import staleness
+from tidemill.build import scheduler, staleness
+from tidemill.build.outcome import Built
 from tidemill.catalog import tables as catalog_tables
 from tidemill.engine import messages, parallel, relations
 from tidemill.errors import TableError, UsageError
@@ -21,20 +21,9 @@ from tidemill.snapshots.manifest import TableState
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from tidemill.build.run import Build
+    from tidemill.build.context import Build
     from tidemill.build.staleness import Mark
     from tidemill.catalog.tables import Table
-
-
-@dataclass(frozen=True)
-class Built:
-    """One table's share of a build: its stale partitions, rows written and seconds, and why it was stale."""
-
-    table: str
-    partitions: tuple[str, ...]
-    rows: int
-    seconds: float
-    why: tuple[str, ...] = ()
 
 
 def each(
@@ -62,7 +51,7 @@ def each(
                 say(str(error))
 
     needs = {name: catalog_tables.table(name).reads & {*wanted} for name in wanted}
-    parallel.each(build, needs, lambda own, name: one(own, name, last=not together))
+    scheduler.each(build, needs, lambda own, name: one(own, name, last=not together))
     if lacking:
         again = {*lacking, *build.waiting}
         for name in lacking:

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from tidemill.build.run import Build
+    from tidemill.build.context import Build
     from tidemill.catalog.tables import Table
     from tidemill.config.settings import Settings
     from tidemill.config.threshold import Threshold
     from tidemill.home.home import Home
-    from tidemill.snapshots.publish import Manifest
+    from tidemill.snapshots.manifest import Manifest
 
 
 def check(home: Home, settings: Settings) -> None:

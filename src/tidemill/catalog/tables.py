@@ -9,8 +9,8 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Final
 
 from tidemill.catalog.system_tables import OWN
-from tidemill.config.settings import sql_folder
-from tidemill.engine.clock import PERIODS, hours
+from tidemill.config.duration import PERIODS, hours
+from tidemill.config.resources import sql_folder
 from tidemill.errors import TableError, UsageError
 from tidemill.records import CONTRACTS
 

@@ -152,9 +152,9 @@ def _plan(mill: Tidemill, tables: Sequence[str], *, full: bool, as_of: str | Non
 def _build(
     mill: Tidemill, tables: Sequence[str], *, full: bool, as_of: str | None, despite: Sequence[str] = ()
 ) -> None:
+    from tidemill.build.errors import BuildError
     from tidemill.cli import render
     from tidemill.cli.progress import progress
-    from tidemill.errors import BuildError
 
     try:
         with progress("build") as report:

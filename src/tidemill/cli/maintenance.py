@@ -29,7 +29,7 @@ def list_refused(
     from tidemill.ingest.quarantine import counted, listed
 
     home = mill_of(context).home
-    config = of_reader(home)
+    config = of_reader(home.path)
     write(counted(home, config) if count else listed(home, config, whole=False), form, output)
 
 
@@ -59,7 +59,7 @@ def export(context: typer.Context, form: FormatOption = None, output: OutputOpti
 
     home = mill_of(context).home
     asked = form or (Format.of(output) if output else Format.TABLE)
-    write(listed(home, of_reader(home), whole=True), Format.JSONL if asked is Format.TABLE else asked, output)
+    write(listed(home, of_reader(home.path), whole=True), Format.JSONL if asked is Format.TABLE else asked, output)
 
 
 def compact(

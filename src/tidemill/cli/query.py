@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tidemill.api import Tidemill
-    from tidemill.build.checks.run import Outcome
+    from tidemill.build.outcome import Outcome
 
 
 def query(
@@ -92,8 +92,7 @@ def tables(
     output: OutputOption = None,
 ) -> None:
     """List the tables that there are, or say all about one: columns, key, freshness and size."""
-    from tidemill.build import describe
-    from tidemill.cli import render
+    from tidemill.cli import describe, render
     from tidemill.home.home import Home
 
     if table:

@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from tidemill.build.checks.run import Outcome
+    from tidemill.build.outcome import Built, Outcome
     from tidemill.build.plan import Step, TableStatus
-    from tidemill.build.tables import Built
     from tidemill.ingest.queue import Report
     from tidemill.maintenance.compact import Compacted
     from tidemill.maintenance.prune import Pruned

@@ -40,7 +40,7 @@ def serve(
     if not home.path.is_dir():
         raise UsageError(f"there is no home {home.path}; name it with --home, or make it: tidemill --home DIR init")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is said in our own words
-    config = settings.load(home).serve
+    config = settings.load(home.path).serve
     given = {"host": host, "port": port, "grpc_port": grpc_port, "sql": sql}
     config = config.model_copy(update={name: value for name, value in given.items() if value is not None})
     try:

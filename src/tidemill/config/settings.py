@@ -6,8 +6,6 @@ import os
 import re
 import tomllib
 import zoneinfo
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -27,9 +25,11 @@ from tidemill.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
-    from tidemill.home.home import Home
 
+FILE: Final = "tidemill.toml"
+"""The file of settings in the folder of a home."""
 NATIVE: Final = "native"
 PREFIX: Final = "TIDEMILL_"
 """How the environment variables begin that stand for settings: TIDEMILL_WINDOWS__REFRESH_MINUTES=5."""
@@ -209,9 +209,9 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
 
-def load(home: Home) -> Settings:
+def load(home: Path) -> Settings:
     """The settings of a home; SettingsError names the file, the key and what is wrong with it."""
-    file = home.settings_file
+    file = home / FILE
     try:
         text = file.read_text(encoding="utf-8-sig")
         values: dict[str, Any] = tomllib.loads(text)
@@ -230,7 +230,7 @@ def load(home: Home) -> Settings:
     return settings.model_copy(update={"sources": sources, "thresholds": limits})
 
 
-def of_reader(home: Home) -> Settings:
+def of_reader(home: Path) -> Settings:
     """The settings of a home, or the defaults where these cannot be used: nobody who only reads need mend them."""
     try:
         return load(home)
@@ -270,15 +270,3 @@ def origin(file: Path, loc: Sequence[str]) -> str:
     """What said a setting: an environment variable, or else the file."""
     names = {f"{PREFIX}{'__'.join(loc[:n])}".upper() for n in range(1, len(loc) + 1)}
     return next((name for name in os.environ if name.upper() in names), str(file))
-
-
-@cache
-def sql_folder() -> Path:
-    """The folder of the SQL files: beside the package in the wheel, at the top of a checkout."""
-    packaged = Path(__file__).parents[1] / "sql"
-    return packaged if packaged.is_dir() else Path(__file__).parents[3] / "sql"
-
-
-def expanded(path: str, base: Path) -> str:
-    """A source's path with `~` and `${VARIABLES}` filled in, relative to the home."""
-    return str(base / Path(os.path.expandvars(path)).expanduser())

@@ -7,13 +7,13 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from tidemill.engine import clock
+from tidemill.config import duration
 
 _WORDS: Final = {"above": ">", "at least": ">=", "below": "<", "at most": "<="}
 
 
 def _span(text: str) -> str:
-    if clock.hours(text) is None:
+    if duration.hours(text) is None:
         raise ValueError(f"a window is a number of hours or days, like 24h or 7d; not {text}")
     return text
 
@@ -58,7 +58,7 @@ class Threshold(BaseModel):
     @property
     def hours(self) -> int | None:
         """The hours of its window, if it has one."""
-        return clock.hours(self.window) if self.window else None
+        return duration.hours(self.window) if self.window else None
 
     @property
     def definition(self) -> dict[str, Any]:

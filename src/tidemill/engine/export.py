@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import duckdb
 
+from tidemill.engine.messages import failures
 from tidemill.engine.quoting import identifier, literal
-from tidemill.readers.sql import failures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

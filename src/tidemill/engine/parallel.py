@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import FIRST_COMPLETED, CancelledError, ThreadPoolExecutor, wait
-from dataclasses import replace
 from graphlib import TopologicalSorter
 from queue import SimpleQueue
 from threading import Event
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from tidemill.build.run import Build
-
     K = TypeVar("K", bound=Hashable)
     O = TypeVar("O")  # noqa: E741 - what each of them owns
     T = TypeVar("T")
@@ -29,16 +26,6 @@ AT_ONCE: Final = 2
 EACH_BYTES: Final = 256 << 20
 """With less memory for each they go one after the other."""
 INTERRUPT_SECONDS: Final = 0.05
-
-
-def each(build: Build, needs: Mapping[K, Iterable[K]], work: Callable[[Build, K], T]) -> dict[K, T]:
-    """What some work gives for each table, done after that for the tables that it needs.
-
-    It is given the build with a connection of its own to the same database, in which nothing is bound.
-    """
-    number = at_once(build.connection, len(needs)) - 1
-    builds = [build, *(replace(build, connection=build.another(n)) for n in range(number))]
-    return share(builds, needs, work, lambda own: own.connection.interrupt())
 
 
 def share(

@@ -19,7 +19,6 @@ from tidemill.errors import DamagedError, Fault
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tidemill.lake.delta import DataFile
 
 _NAMED: Final = re.compile(r"(?:^|[-/])([0-9a-f]{24}|[0-9a-f]{40})\.parquet$")
 """Of a table's file 24 characters of the digest after a dash, of a lake's file 40 and nothing else."""
@@ -82,11 +81,6 @@ def examined(path: str, digest_of_it: str = "") -> Fault | None:
     except OSError as error:
         return Fault(Path(path), f"cannot be read ({error.strerror})")
     return None if same else Fault(Path(path), "was changed: its content is not the one that was written")
-
-
-def stamps(files: Iterable[DataFile]) -> list[Stamp]:
-    """What the lake's log says of some files."""
-    return [Stamp(file.path, file.size, file.modified) for file in files]
 
 
 def glance(known: Iterable[Stamp]) -> None:

@@ -93,7 +93,7 @@ class Home:
     def _patience(self) -> float:
         from tidemill.config import settings
 
-        return settings.load(self).lock_wait_seconds
+        return settings.load(self.path).lock_wait_seconds
 
     def make(self, folder: Path) -> None:
         """Create a folder of this home, or say that it cannot be written."""

@@ -14,6 +14,7 @@ from tidemill.home import file_digest
 from tidemill.ingest.sql import dedup, release
 from tidemill.ingest.staging import inputs
 from tidemill.ingest.staging.stage import kept_text, lines_of, read_alone, relocate
+from tidemill.lake import state as lake_state
 from tidemill.lake.delta import Addition, name_file, schema
 from tidemill.lake.retention import REASON
 from tidemill.records import CONTRACTS, EVENT, JOB, METRIC, QUARANTINE
@@ -169,7 +170,7 @@ def _settle_jobs(batch: _Batch) -> list[Addition]:
 
 def _whole(files: Sequence[DataFile]) -> Sequence[DataFile]:
     """Files of the lake in which known records are looked up: one that is not whole would let them in twice."""
-    file_digest.glance(file_digest.stamps(files))
+    file_digest.glance(lake_state.stamps(files))
     return files
 
 

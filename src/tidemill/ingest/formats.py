@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill.config.settings import NATIVE, sql_folder
+from tidemill.config.resources import sql_folder
+from tidemill.config.settings import NATIVE
 from tidemill.errors import FormatError, UsageError
 from tidemill.records import CONTRACTS
 

@@ -16,6 +16,7 @@ from tidemill.ingest.queue import OvertakenError, Report, commit, open_connectio
 from tidemill.ingest.sql import retry as sql_retry
 from tidemill.ingest.staging import stage
 from tidemill.lake import commits
+from tidemill.lake import relations as lake_relations
 from tidemill.records import QUARANTINE
 from tidemill.sources.files import path_parts
 
@@ -65,7 +66,7 @@ def reasons(home: Home, settings: Settings, reports: Iterable[Report]) -> dict[s
 
 
 def _held(snapshot: Snapshot) -> str:
-    held = relations.held(*(snapshot.paths(table) for table in ("quarantine", "released", "loads")))
+    held = lake_relations.held(*(snapshot.paths(table) for table in ("quarantine", "released", "loads")))
     return held or relations.nothing(QUARANTINE)
 
 
@@ -93,7 +94,7 @@ def _feed(
     with home.lock("lake"):
         commits.prepare(home)
         snapshot = commits.snapshot(home)
-    select = relations.held(*(snapshot.paths(table) for table in ("quarantine", "released", "loads")))
+    select = lake_relations.held(*(snapshot.paths(table) for table in ("quarantine", "released", "loads")))
     if select is None:
         return []
     overtaken: list[Group] = []

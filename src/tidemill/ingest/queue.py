@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from tidemill.engine import connection as engine_connection
-from tidemill.engine import parallel, relations, session
+from tidemill.engine import parallel, session
 from tidemill.errors import TidemillError
 from tidemill.home import staging_dir
 from tidemill.ingest import failures as ingest_failures
@@ -21,7 +21,7 @@ from tidemill.ingest.dedup import carriers, settle
 from tidemill.ingest.sql import release, validation
 from tidemill.ingest.staging import bundles, stage
 from tidemill.ingest.staging import write as staging_write
-from tidemill.lake import commits
+from tidemill.lake import commits, relations
 from tidemill.lake.retention import opening
 from tidemill.records import JOB
 

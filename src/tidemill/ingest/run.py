@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill.config.settings import Source, expanded
 from tidemill.errors import SourceError, UsageError
 from tidemill.home import disk_errors, staging_dir
 from tidemill.home.file_names import is_utf8, shown
@@ -15,11 +14,12 @@ from tidemill.ingest.load import identity, of_portion
 from tidemill.ingest.queue import Loader, Queue, Report
 from tidemill.ingest.seen_files import Memory
 from tidemill.sources import discovery, files
+from tidemill.sources.selection import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tidemill.config.settings import Settings
+    from tidemill.config.settings import Settings, Source
     from tidemill.home.home import Home
     from tidemill.ingest.formats import Format
     from tidemill.ingest.load import Load

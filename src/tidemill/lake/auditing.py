@@ -9,6 +9,7 @@ import duckdb
 
 from tidemill.engine import relations
 from tidemill.engine.quoting import literal
+from tidemill.lake import relations as lake_relations
 from tidemill.records import CONTRACTS, LOADS
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def promise(connection: DuckDBPyConnection, records: Snapshot, known: Path | Non
 
 def loads_of(connection: DuckDBPyConnection, records: Snapshot, table: str) -> int:
     """Return how many loads have rows in a table of the lake."""
-    rows = relations.stored({"load_id": "VARCHAR"}, records.of(table))
+    rows = lake_relations.stored({"load_id": "VARCHAR"}, records.of(table))
     return int(connection.execute(f"SELECT count(DISTINCT load_id) FROM ({rows})").fetchall()[0][0])
 
 
@@ -72,7 +73,7 @@ def write_loads(connection: DuckDBPyConnection, records: Snapshot, folder: Path)
 
 
 def _ledger(records: Snapshot, *columns: str) -> str:
-    ledger = relations.stored({name: LOADS[name] for name in ("load_id", *columns)}, records.of("loads"))
+    ledger = lake_relations.stored({name: LOADS[name] for name in ("load_id", *columns)}, records.of("loads"))
     return f"SELECT {', '.join(('md5_number_lower(load_id) AS load', *columns))} FROM ({ledger})"
 
 
@@ -82,10 +83,10 @@ def unbalanced(connection: DuckDBPyConnection, records: Snapshot) -> list[tuple[
     Of a lake that was pruned it may hold less.
     """
     stored = " UNION ALL ".join(
-        f"SELECT load_id FROM ({relations.stored({'load_id': 'VARCHAR'}, records.of(contract.table))})"
+        f"SELECT load_id FROM ({lake_relations.stored({'load_id': 'VARCHAR'}, records.of(contract.table))})"
         for contract in CONTRACTS.values()
     )
-    ledger = relations.stored({name: LOADS[name] for name in ("load_id", "accepted")}, records.of("loads"))
+    ledger = lake_relations.stored({name: LOADS[name] for name in ("load_id", "accepted")}, records.of("loads"))
     less = "false" if records.pruned else "coalesce(held, 0) < accepted"
     return connection.execute(
         f"SELECT load_id, accepted, coalesce(held, 0) FROM ({ledger}) "

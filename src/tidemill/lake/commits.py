@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from tidemill.home.home import Home
 
-__all__ = ["RECORD_TABLES", "TABLES", "Addition", "DataFile"]
-
 PRUNED: Final = "pruned"
 """The file that names the first day which was not pruned."""
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tidemill.engine import relations
 from tidemill.engine.quoting import identifier, literal
 from tidemill.errors import LakeError
 from tidemill.home import file_digest
 from tidemill.ingest import dedup
 from tidemill.ingest.staging.write import PARQUET
-from tidemill.lake import commits
+from tidemill.lake import delta, relations
+from tidemill.lake import state as lake_state
 from tidemill.records import BY_TABLE
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ def merge(connection: DuckDBPyConnection, table: str, files: Sequence[DataFile],
         LakeError: the files do not hold what the lake's log says.
         DamagedError: one is not what was written; merged, nothing would tell it any more.
     """
-    file_digest.glance(file_digest.stamps(files))
+    file_digest.glance(lake_state.stamps(files))
     file_digest.examine([file.path for file in files], set())
     absent = frozenset.intersection(*(file.absent for file in files))
-    columns = {name: kind for name, kind in commits.TABLES[table].items() if name not in absent}
+    columns = {name: kind for name, kind in delta.TABLES[table].items() if name not in absent}
     order = f" ORDER BY {BY_TABLE[table].day_of}, {BY_TABLE[table].names[0]}" if table in BY_TABLE else ""
     target = folder / "merged.parquet"
     names = ", ".join(map(identifier, columns))

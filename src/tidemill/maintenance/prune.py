@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from tidemill.build import run as build_run
 from tidemill.build.staleness import EMPTY
 from tidemill.catalog import tables as catalog_tables
-from tidemill.engine import clock
+from tidemill.config import duration
 from tidemill.errors import UsageError
 from tidemill.home import disk_errors
-from tidemill.lake import commits
+from tidemill.lake import commits, delta
 from tidemill.lake.retention import is_gone
 from tidemill.maintenance.vacuum import vacuum
-from tidemill.snapshots import publish
+from tidemill.snapshots import manifest, publish
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,7 @@ def _prune(
 ) -> list[Pruned]:
     before = _first_kept(keep, today or datetime.now(UTC).date())
     now = commits.current(home)
-    found = [_of_lake(now, table, before) for table in commits.RECORD_TABLES]
+    found = [_of_lake(now, table, before) for table in delta.RECORD_TABLES]
     found += _of_tables(home, settings, max(before, now.pruned)) if tables else []
     if not dry_run:
         with home.lock("lake"):
@@ -83,7 +83,7 @@ def _prune(
 
 
 def _first_kept(keep: str, today: date) -> str:
-    hours = clock.hours(keep)
+    hours = duration.hours(keep)
     if hours is None or hours % 24:
         raise UsageError(f"keep takes a number of days like 90d; not {keep}")
     try:
@@ -99,11 +99,11 @@ def _of_lake(now: commits.Snapshot, table: str, before: str) -> Pruned:
 
 def _of_tables(home: Home, settings: Settings, pruned: str) -> list[Pruned]:
     states = publish.current(home).tables
-    periods = [table for table in catalog_tables.tables().values() if table.partition in clock.PERIODS]
-    return [_of_table(states.get(table.name, publish.TableState()), table, settings, pruned) for table in periods]
+    periods = [table for table in catalog_tables.tables().values() if table.partition in duration.PERIODS]
+    return [_of_table(states.get(table.name, manifest.TableState()), table, settings, pruned) for table in periods]
 
 
-def _of_table(state: publish.TableState, table: Table, settings: Settings, pruned: str) -> Pruned:
+def _of_table(state: manifest.TableState, table: Table, settings: Settings, pruned: str) -> Pruned:
     gone = [
         made
         for value, made in state.partitions.items()

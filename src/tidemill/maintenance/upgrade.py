@@ -18,6 +18,7 @@ from tidemill.engine import connection as engine_connection
 from tidemill.errors import DamagedError, Fault
 from tidemill.home import file_digest, format_version, staging_dir
 from tidemill.lake import auditing, commits, delta, log_checksums
+from tidemill.lake import state as lake_state
 from tidemill.lake.delta import Addition
 from tidemill.snapshots import publish
 
@@ -49,7 +50,7 @@ def _upgrade_lake(home: Home, tell: Callable[[str], None]) -> bool:
     """Migrate the lake, while nobody else writes or builds; False if there is nothing to do."""
     with home.lock("tables"), home.lock("lake"), staging_dir.held(home):
         older = format_version.of_lake(home.lake) < format_version.FORMAT
-        unsealed = [table for table in commits.TABLES if older or not log_checksums.beside(home.lake / table).exists()]
+        unsealed = [table for table in delta.TABLES if older or not log_checksums.beside(home.lake / table).exists()]
         if not unsealed:
             return False
         if not older:
@@ -77,7 +78,7 @@ def _name_by_content(home: Home) -> int:
         for table, files in commits.snapshot(home).files.items()
     }
     files = [file for those in old.values() for file in those]
-    file_digest.glance(file_digest.stamps(files))
+    file_digest.glance(lake_state.stamps(files))
     with engine_connection.connect(timezone=None) as connection:
         read = ((Path(file.path), auditing.unreadable(connection, file.path, file.rows)) for file in files)
         faults = [Fault(path, why) for path, why in read if why]

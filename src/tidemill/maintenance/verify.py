@@ -15,6 +15,7 @@ from tidemill.errors import DamagedError, Fault, LakeError
 from tidemill.home import file_digest, format_version
 from tidemill.lake import auditing, commits, delta, log_checksums
 from tidemill.lake import journal as lake_journal
+from tidemill.lake import state as lake_state
 from tidemill.lake.commits import Snapshot
 from tidemill.snapshots import baseline, catalog_files, lineage, publish
 from tidemill.snapshots import manifest as snapshots_manifest
@@ -78,7 +79,7 @@ def _lake(look: _Look) -> Snapshot | None:
     """Look at the lake; what it holds, unless its logs cannot be trusted."""
     home = look.home
     if not home.lake.is_dir():
-        return Snapshot(dict.fromkeys(commits.TABLES, ()))
+        return Snapshot(dict.fromkeys(delta.TABLES, ()))
     with home.lock("lake"):
         look.faults += list(_of_logs(home))
         if look.faults:
@@ -92,8 +93,8 @@ def _lake(look: _Look) -> Snapshot | None:
         except LakeError as error:
             look.faults.append(Fault(home.lake, f"cannot be read ({error})"))
             return None
-    files = [file for table in commits.TABLES for file in records.of(table)]
-    look.each("lake", file_digest.stamps(files))
+    files = [file for table in delta.TABLES for file in records.of(table)]
+    look.each("lake", lake_state.stamps(files))
     with session.connect(home, look.settings, timezone=None) as connection:
         broken = {fault.path for fault in look.faults}
         nameless = (file for file in files if not file_digest.promised(file.path) and Path(file.path) not in broken)
@@ -106,10 +107,10 @@ def _lake(look: _Look) -> Snapshot | None:
 
 
 def _of_logs(home: Home) -> Iterator[Fault]:
-    sealed = [table for table in commits.TABLES if log_checksums.beside(home.lake / table).exists()]
+    sealed = [table for table in delta.TABLES if log_checksums.beside(home.lake / table).exists()]
     if sealed and not format_version.of_lake(home.lake):
         yield Fault(home.lake / format_version.FILE, "is missing", "put it back from a copy, or run: tidemill upgrade")
-    for table in commits.TABLES:
+    for table in delta.TABLES:
         yield from log_checksums.faults(home.lake / table, deep=True)
     for journal in lake_journal.left(home):
         yield from lake_journal.faults_of(home, journal)
@@ -148,8 +149,8 @@ def _of_ledger(home: Home, connection: duckdb.DuckDBPyConnection, records: Snaps
 def _snapshots(look: _Look, records: Snapshot | None) -> None:
     home = look.home
     look.faults += publish.pointer_faults(home)
-    there = {path.name: path for table in commits.TABLES for path in delta.on_disk(home.lake / table, table)}
-    held = {Path(path).name for table in commits.TABLES for path in records.paths(table)} if records else set(there)
+    there = {path.name: path for table in delta.TABLES for path in delta.on_disk(home.lake / table, table)}
+    held = {Path(path).name for table in delta.TABLES for path in records.paths(table)} if records else set(there)
     for folder in sorted((home.tables / "snapshots").glob("*")):
         if manifest := _manifest(look, folder):
             look.each(f"snapshot {folder.name}", baseline.files(manifest))

@@ -10,6 +10,7 @@ from tidemill.engine import connection as engine_connection
 from tidemill.engine import relations
 from tidemill.engine.quoting import identifier, literal
 from tidemill.errors import UsageError
+from tidemill.lake import relations as lake_relations
 from tidemill.records import BY_TABLE, JOB
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ def bind_records(
     With a second condition `inside`, `in_window` says whether they meet that one, too.
     """
     contract = BY_TABLE[kind]
-    rows = f"SELECT * FROM ({relations.stored(contract.stored, files)}) WHERE {where}"
-    states = relations.job_states(rows) if contract is JOB else rows
+    rows = f"SELECT * FROM ({lake_relations.stored(contract.stored, files)}) WHERE {where}"
+    states = lake_relations.job_states(rows) if contract is JOB else rows
     select = f"SELECT * FROM ({states}) WHERE {_carries(filters or {})}"
     relations.bind(connection, kind, relations.flagged(select, inside) if inside else select)
 

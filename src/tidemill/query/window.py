@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
 
-from tidemill.engine import calendar, clock, relations
+from tidemill.config import duration
+from tidemill.engine import calendar
 from tidemill.errors import UsageError
 from tidemill.home import file_digest
-from tidemill.lake import commits
+from tidemill.lake import delta, relations
+from tidemill.lake import state as lake_state
 from tidemill.records import END_OF_TIME, FIRST_INSTANT
 
 if TYPE_CHECKING:
@@ -95,8 +97,8 @@ def end(connection: DuckDBPyConnection, records: Snapshot, as_of: Moment | None)
         UsageError: it is none, or outside of the years that records may be of.
     """
     if as_of == LATEST:
-        file_digest.glance(stamp for table in commits.RECORD_TABLES for stamp in file_digest.stamps(records.of(table)))
-        as_of = relations.newest(connection, {table: records.paths(table) for table in commits.RECORD_TABLES})
+        file_digest.glance(stamp for table in delta.RECORD_TABLES for stamp in lake_state.stamps(records.of(table)))
+        as_of = relations.newest(connection, {table: records.paths(table) for table in delta.RECORD_TABLES})
     return moment(connection, "as-of", as_of)
 
 
@@ -144,7 +146,7 @@ def _check(asked: Asked) -> None:
 
 
 def _hours(since: str) -> int:
-    found = clock.hours(since)
+    found = duration.hours(since)
     if found is None:
         raise UsageError(f"since takes a number of hours or days like 36h or 7d; not {since}")
     return found

@@ -16,11 +16,12 @@ import duckdb
 
 from tidemill.catalog import prices
 from tidemill.catalog import tables as catalog_tables
-from tidemill.engine import clock, export, percentiles, relations, session
+from tidemill.engine import calendar, export, percentiles, relations, session
 from tidemill.engine import connection as engine_connection
 from tidemill.errors import TableError, UsageError
 from tidemill.home import file_digest
-from tidemill.lake import commits
+from tidemill.lake import commits, delta
+from tidemill.lake import state as lake_state
 from tidemill.query import filters as query_filters
 from tidemill.query import window as query_window
 from tidemill.records import BY_TABLE
@@ -156,7 +157,7 @@ def _edges(window: Window, records: Snapshot) -> list[str]:
     """What a reader must know of where a window lies."""
     if window.first > datetime.now(UTC):
         return ["the window begins in the future"]
-    newest = max((file.day for kind in commits.RECORD_TABLES for file in records.of(kind)), default="")
+    newest = max((file.day for kind in delta.RECORD_TABLES for file in records.of(kind)), default="")
     if newest < str(window.first.date()):
         held = f"the newest is of {newest}" if newest else "the lake holds none"
         return [f"no record is in the window: {held}"]
@@ -170,13 +171,13 @@ def _bind_window(view: _View, filters: Filters) -> tuple[list[str], list[str]]:
 
     Returns the UTC days that were bound, and what a reader must know.
     """
-    last = clock.reporting_day(view.window.last, view.settings.timezone)
+    last = calendar.reporting_day(view.window.last, view.settings.timezone)
     for other in view.others:
         _bind_known(view, other, last, {name: value for name, value in filters.items() if name in other.key})
     for name, paths in view.published.items():
         relations.bind(view.connection, name, relations.published(paths))
     window, stretch = view.window, view.window.stretched(view.table.before)
-    days = stretch.lake_days(file.day for kind in commits.RECORD_TABLES for file in view.lake.of(kind))
+    days = stretch.lake_days(file.day for kind in delta.RECORD_TABLES for file in view.lake.of(kind))
     for kind in view.table.records:
         where = query_filters.between(kind, stretch.first, stretch.end)
         inside = query_filters.between(kind, window.first, window.end) if view.table.before else None
@@ -189,13 +190,13 @@ def _bind_window(view: _View, filters: Filters) -> tuple[list[str], list[str]]:
 def _whole(view: _View, kind: str, days: Sequence[str]) -> list[DataFile]:
     """The files of a kind of record and some days, none of them cut or changed."""
     files = view.lake.of(kind, days)
-    file_digest.glance(file_digest.stamps(files))
+    file_digest.glance(lake_state.stamps(files))
     return files
 
 
 def _bind_known(view: _View, other: Table, last: str, filters: Filters) -> None:
     """Keep a table of all days up to one; of whose key a part is asked for, only that: the rest is not meant."""
-    until = clock.lake_days(last, view.settings.timezone)[-1]
+    until = calendar.lake_days(last, view.settings.timezone)[-1]
     for kind in other.records:
         days = [file.day for file in view.lake.of(kind) if file.day <= until]
         query_filters.bind_records(
@@ -208,9 +209,9 @@ def _bind_known(view: _View, other: Table, last: str, filters: Filters) -> None:
 def _bind_days(view: _View, filters: Filters) -> tuple[list[str], list[str]]:
     """Bind the records of whole days, and the tables over them that it reads; returns as `_bind_window` does."""
     zone = view.settings.timezone
-    first, last = (clock.reporting_day(moment, zone) for moment in (view.window.first, view.window.last))
-    ends = clock.lake_days(first, zone)[0], clock.lake_days(last, zone)[-1]
-    days = clock.span(*map(date.fromisoformat, ends))
+    first, last = (calendar.reporting_day(moment, zone) for moment in (view.window.first, view.window.last))
+    ends = calendar.lake_days(first, zone)[0], calendar.lake_days(last, zone)[-1]
+    days = calendar.span(*map(date.fromisoformat, ends))
     tables = [*view.others, view.table]
     for kind in sorted({kind for table in tables for kind in table.records}):
         query_filters.bind_records(

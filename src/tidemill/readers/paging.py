@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from tidemill.engine.export import spelt
+from tidemill.engine.messages import failures
 from tidemill.engine.quoting import identifier, literal
 from tidemill.errors import UsageError
 from tidemill.query.filters import comparable
-from tidemill.readers.sql import failures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

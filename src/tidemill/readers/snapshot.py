@@ -12,7 +12,7 @@ from tidemill.catalog import tables as catalog_tables
 from tidemill.config import memory
 from tidemill.config import settings as config_settings
 from tidemill.engine import connection as engine_connection
-from tidemill.engine import export, session
+from tidemill.engine import export, messages, session
 from tidemill.errors import TidemillError
 from tidemill.home import file_digest
 from tidemill.home.home import Home
@@ -20,6 +20,7 @@ from tidemill.lake import commits
 from tidemill.query import window_query
 from tidemill.query.window import Asked
 from tidemill.readers import sql
+from tidemill.snapshots import manifest as snapshots_manifest
 from tidemill.snapshots import publish
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Published:
             TidemillError: it failed, or took too long.
         """
         connection, _ = self._records()
-        with sql.failures(), engine_connection.beside(connection, self.settings.timezone) as other:
+        with messages.failures(), engine_connection.beside(connection, self.settings.timezone) as other:
             return [text for (text,) in other.execute("SELECT canonical(unnest($1))", [texts]).fetchall()]
 
     def need(self, *tables: str) -> None:
@@ -170,7 +171,7 @@ class Published:
             published=paths,
             parameters=parameters or {},
         )
-        with sql.failures(), found as (relation, _):
+        with messages.failures(), found as (relation, _):
             ordered = relation.order(order) if order else relation
             return export.rows_of(ordered if limit is None else ordered.limit(limit))
 
@@ -205,9 +206,9 @@ def opened(home: Home, manifest: Manifest, *, seconds: float | None = None, shar
         raise elsewhere(home, manifest)
     file_digest.glance(manifest.files)
     called = Home(Path(manifest.home))  # by the name that the catalog calls its files
-    config = config_settings.of_reader(home).model_copy(update={"timezone": manifest.timezone})
+    config = config_settings.of_reader(home.path).model_copy(update={"timezone": manifest.timezone})
     limit = config.query.timeout_seconds if seconds is None else seconds
-    with sql.failures():
+    with messages.failures():
         connection = _engine(home, config, share)
         sql.confine(connection, called.tables / "snapshots" / manifest.id, seconds=limit)
     return Published(home, config, manifest, connection, limit, share)
@@ -225,7 +226,7 @@ def _lake(home: Home, manifest: Manifest) -> Snapshot:
     if manifest.lake_versions:
         return commits.at(home, manifest.lake_versions)
     nothing = commits.nothing()
-    return nothing if manifest.lake_digest == publish.lake_digest(nothing) else commits.current(home)
+    return nothing if manifest.lake_digest == snapshots_manifest.lake_digest(nothing) else commits.current(home)
 
 
 def _engine(home: Home, config: Settings, share: int) -> DuckDBPyConnection:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 
-from tidemill.engine import messages, sandbox
+from tidemill.engine import sandbox
+from tidemill.engine.messages import failures
 from tidemill.engine.quoting import identifier, literal, literals
-from tidemill.errors import TidemillError, TooLongError, UsageError
+from tidemill.errors import UsageError
 from tidemill.snapshots import catalog_files
 
 if TYPE_CHECKING:
@@ -19,15 +20,6 @@ if TYPE_CHECKING:
 
 CATALOG: Final = "tidemill"
 """What the attached catalog of a snapshot is called."""
-DAMAGE: Final = "what is damaged is named by: tidemill check --deep"
-_MISTAKES: Final = (
-    duckdb.ParserException,
-    duckdb.BinderException,
-    duckdb.CatalogException,
-    duckdb.PermissionException,
-)
-_MISSING: Final = re.compile(r'Cannot access file "(.+\.parquet)/\*\*/\*\.parquet"')
-"""A file that may be read and is not there DuckDB takes for a folder, which may not be."""
 
 
 def confine(connection: duckdb.DuckDBPyConnection, snapshot: Path, *, seconds: float) -> None:
@@ -115,26 +107,3 @@ def _words(text: bytes) -> list[tuple[int, bytes]]:
     """The keywords of a query, in upper case, with their places."""
     tokens = [place for place, kind in duckdb.tokenize(text.decode()) if kind is duckdb.token_type.keyword]
     return [(place, word[0].upper()) for place in tokens if (word := re.match(rb"\w+", text[place:]))]
-
-
-@contextmanager
-def failures() -> Iterator[None]:
-    """What DuckDB says of a query, as one line: a mistake in it, or a failure of its values."""
-    try:
-        yield
-    except _MISTAKES as error:
-        if missing := _MISSING.search(str(error)):
-            raise TidemillError(f"the query failed: {missing[1]} is missing ({DAMAGE})") from error
-        raise UsageError(f"the query cannot be run: {_line(error)}") from error
-    except duckdb.OutOfMemoryException as error:
-        raise TidemillError(f"the query failed: {messages.unfit(error)}") from error
-    except duckdb.Error as error:
-        if "maximum execution time" in str(error):
-            what = "took longer than query.timeout_seconds allows; ask for less, or raise it in tidemill.toml"
-            raise TooLongError(f"the query {what}") from error
-        hint = f" ({DAMAGE})" if ".parquet" in str(error) or isinstance(error, duckdb.IOException) else ""
-        raise TidemillError(f"the query failed: {_line(error)}{hint}") from error
-
-
-def _line(error: duckdb.Error) -> str:
-    return " ".join(str(error).split("\n\nLINE")[0].split())

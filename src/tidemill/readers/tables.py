@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 
 from tidemill.catalog import system_tables
 from tidemill.catalog import tables as catalog_tables
+from tidemill.engine import messages
 from tidemill.errors import NotFoundError, UsageError
 from tidemill.readers import paging, sql
 
@@ -129,7 +130,7 @@ def _orders() -> dict[str, tuple[str, ...]]:
 
 def count(relation: DuckDBPyRelation) -> int:
     """How many rows a relation has."""
-    with sql.failures():
+    with messages.failures():
         return int(relation.aggregate("count(*)").fetchall()[0][0])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tidemill.engine import export
-from tidemill.readers.sql import failures
+from tidemill.engine.messages import failures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

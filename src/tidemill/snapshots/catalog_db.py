@@ -11,7 +11,8 @@ from tidemill.catalog.system_tables import BUILDS, OWN, TABLE_COLUMNS
 from tidemill.engine import connection as engine_connection
 from tidemill.engine import relations
 from tidemill.engine.quoting import identifier, literal
-from tidemill.lake import commits
+from tidemill.lake import delta
+from tidemill.lake import relations as lake_relations
 from tidemill.records import LEDGER
 from tidemill.snapshots import catalog_files
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tidemill.lake.commits import Snapshot
-    from tidemill.snapshots.publish import TableState
+    from tidemill.snapshots.manifest import TableState
 
 CATALOG: Final = "catalog.duckdb"
 
@@ -82,7 +83,7 @@ def _write_columns(database: duckdb.DuckDBPyConnection, folder: Path) -> None:
 def bind_lake(database: duckdb.DuckDBPyConnection, records: Snapshot) -> None:
     """Make the schema `lake`: a view of the ledger, of what was refused, and of every stored row of each record."""
     database.execute("CREATE SCHEMA IF NOT EXISTS lake")
-    for table, columns in commits.TABLES.items():
+    for table, columns in delta.TABLES.items():
         if table != "released":
             shown = LEDGER if table == "loads" else columns
             database.execute(f"CREATE OR REPLACE VIEW lake.{identifier(table)} AS {_rows(records, table, shown)}")
@@ -90,10 +91,10 @@ def bind_lake(database: duckdb.DuckDBPyConnection, records: Snapshot) -> None:
 
 def _rows(records: Snapshot, table: str, columns: Mapping[str, str]) -> str:
     if table == "quarantine":
-        held = relations.held(*(records.paths(name) for name in (table, "released", "loads")))
+        held = lake_relations.held(*(records.paths(name) for name in (table, "released", "loads")))
         if held:
             return f"SELECT {', '.join(columns)} FROM ({held})"
-    return relations.stored(columns, records.of(table))
+    return lake_relations.stored(columns, records.of(table))
 
 
 def _comment(database: duckdb.DuckDBPyConnection, name: str) -> None:

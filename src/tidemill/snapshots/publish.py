@@ -12,28 +12,28 @@ import shutil
 import time
 import uuid
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from tidemill.build import breaches
 from tidemill.errors import DamagedError, Fault
 from tidemill.home import format_version, staging_dir
 from tidemill.home.fsync import sync, sync_files
 from tidemill.lake import auditing
 from tidemill.snapshots import catalog_db, lineage, manifest
-from tidemill.snapshots.manifest import Manifest, TableState, digest, lake_digest
+from tidemill.snapshots.manifest import Manifest, TableState, lake_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from tidemill.build.run import Build
+    from duckdb import DuckDBPyConnection
+
+    from tidemill.config.settings import Settings
     from tidemill.home.home import Home
+    from tidemill.lake.commits import Snapshot
 
-__all__ = ["MANIFEST", "Manifest", "TableState", "digest", "lake_digest"]
-
-MANIFEST: Final = format_version.MANIFEST
 UNFINISHED: Final = "building-"
 """How the name of a build's own folder begins."""
 SNAPSHOT: Final = "snapshot"
@@ -46,7 +46,7 @@ def current(home: Home) -> Manifest:
     """The newest snapshot; one without tables before the first publish."""
     link = home.tables / "current"
     folder = link.resolve()
-    if (folder / MANIFEST).is_file():
+    if (folder / format_version.MANIFEST).is_file():
         return manifest.read(folder)
     if faults := pointer_faults(home):
         raise DamagedError(faults)
@@ -70,79 +70,98 @@ def pointer_faults(home: Home) -> list[Fault]:
     if not link.is_symlink():
         return [Fault(link, "is missing", mended)] if text.exists() else []
     folder = home.tables / link.readlink()
-    if not (folder / MANIFEST).is_file():
-        gone = folder / MANIFEST if folder.is_dir() else folder
+    if not (folder / format_version.MANIFEST).is_file():
+        gone = folder / format_version.MANIFEST if folder.is_dir() else folder
         return [Fault(gone, "is missing, and it is the newest snapshot")]
     if not text.is_file() or text.read_text(errors="replace") != str(folder):
         return [Fault(text, f"does not name {folder}", mended)]
     return []
 
 
-def publish(build: Build, *, despite: Sequence[str] = ()) -> str:
-    """Publish the states of a build as a new snapshot, with the failed checks despite which; returns its id."""
-    home = build.home
-    _record(build, despite)
+@dataclass(frozen=True)
+class Candidate:
+    """All that a build made, ready to be published.
+
+    `file` returns where a table's file is by its name. `breaches` is a folder with the table of breaches and the file
+    `open_breaches`. `despite` are the failed checks that are waived.
+    """
+
+    home: Home
+    settings: Settings
+    lake: Snapshot
+    connection: DuckDBPyConnection
+    folder: Path
+    states: Mapping[str, TableState]
+    records: Mapping[str, dict[str, dict[str, str]]]
+    thresholds: Mapping[str, dict[str, Any]]
+    checks: str
+    breaches: Path
+    open_breaches: str
+    despite: Sequence[str]
+    file: Callable[[str, str], Path]
+
+
+def publish(candidate: Candidate) -> str:
+    """Publish a candidate as a new snapshot; return its id."""
+    home = candidate.home
     now = datetime.now(UTC)
     name = f"{now:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}"
-    (build.folder / SNAPSHOT).write_text(name)
+    (candidate.folder / SNAPSHOT).write_text(name)
     try:
         folder = _snapshots(home) / name
-        _fill(build, folder, now, despite)
-        durable = build.settings.durable
+        _fill(candidate, folder, now)
+        durable = candidate.settings.durable
         if durable:
             sync_files([file for file in folder.rglob("*") if file.is_file()], home.path)
         _swap(home, folder, durable=durable)
     except BaseException:
         _withdraw(home, name)
         raise
-    _prune(home, build.settings.snapshots.keep)
+    _prune(home, candidate.settings.snapshots.keep)
     return name
 
 
-def _fill(build: Build, folder: Path, now: datetime, despite: Sequence[str]) -> None:
-    """Make a snapshot, of which the manifest comes last: a folder without one is not whole."""
+def _fill(candidate: Candidate, folder: Path, now: datetime) -> None:
+    """Fill a snapshot's folder. The manifest comes last: a folder without one is not whole."""
     folder.mkdir(parents=True)
-    for table, state in build.states.items():
+    for table, state in candidate.states.items():
         (folder / table).mkdir()
         for file in state.files.values():
-            (folder / table / file).hardlink_to(build.file(table, file))
-    catalog_db.write_builds(build.connection, folder, build.states)
-    open_breaches = breaches.write(build.connection, folder)
-    catalog_db.write_catalog(folder, build.lake)
-    _write_manifest(build, folder, now, despite, open_breaches=open_breaches)
+            (folder / table / file).hardlink_to(candidate.file(table, file))
+    for path in sorted(candidate.breaches.rglob("*")):
+        place = folder / path.relative_to(candidate.breaches)
+        if path.is_dir():
+            place.mkdir()
+        else:
+            place.hardlink_to(path)
+    catalog_db.write_builds(candidate.connection, folder, candidate.states)
+    catalog_db.write_catalog(folder, candidate.lake)
+    _write_manifest(candidate, folder, now)
 
 
 def _snapshots(home: Home) -> Path:
     return home.tables / "snapshots"
 
 
-def _record(build: Build, despite: Sequence[str]) -> None:
-    """Keep with each partition of this build despite which checks it was published."""
-    for state in build.states.values():
-        for made in state.partitions.values():
-            if made["run_id"] == build.run_id:
-                made["despite"] = ", ".join(despite) or None
-
-
-def _write_manifest(build: Build, folder: Path, now: datetime, despite: Sequence[str], *, open_breaches: str) -> None:
+def _write_manifest(candidate: Candidate, folder: Path, now: datetime) -> None:
     values = {
         "format": format_version.FORMAT,
         "id": folder.name,
-        "home": str(build.home.path),
+        "home": str(candidate.home.path),
         "published_at": now.isoformat(),
-        "timezone": build.settings.timezone,
-        "lake_digest": lake_digest(build.lake),
-        "despite": list(despite),
-        "lake": build.records,
-        "tables": {table: {"partitions": s.partitions, "files": s.files} for table, s in build.states.items()},
-        "thresholds": build.thresholds,
-        "open_breaches": open_breaches,
-        "checks": build.checks,
-        "lake_id": format_version.identity(build.home.lake),
-        "lake_versions": dict(build.lake.versions),
-        "loads": auditing.write_loads(build.connection, build.lake, folder),
-        "lacking": lineage.lacking(build.connection, build.lake),
-        "pruned": build.lake.pruned,
+        "timezone": candidate.settings.timezone,
+        "lake_digest": lake_digest(candidate.lake),
+        "despite": list(candidate.despite),
+        "lake": candidate.records,
+        "tables": {table: {"partitions": s.partitions, "files": s.files} for table, s in candidate.states.items()},
+        "thresholds": candidate.thresholds,
+        "open_breaches": candidate.open_breaches,
+        "checks": candidate.checks,
+        "lake_id": format_version.identity(candidate.home.lake),
+        "lake_versions": dict(candidate.lake.versions),
+        "loads": auditing.write_loads(candidate.connection, candidate.lake, folder),
+        "lacking": lineage.lacking(candidate.connection, candidate.lake),
+        "pruned": candidate.lake.pruned,
         "stamps": manifest.stamped(folder),
     }
     manifest.write(folder, values)
@@ -183,7 +202,9 @@ def mend(home: Home, *, durable: bool = False) -> None:
         _point(home, _snapshots(home) / PurePath(text.read_text(errors="replace").strip()).name)
     if link.is_symlink():
         folder = home.tables / link.readlink()
-        if (folder / MANIFEST).is_file() and (not text.is_file() or text.read_text(errors="replace") != str(folder)):
+        if (folder / format_version.MANIFEST).is_file() and (
+            not text.is_file() or text.read_text(errors="replace") != str(folder)
+        ):
             _name(home, folder, durable=durable)
     if faults := pointer_faults(home):
         raise DamagedError(faults)
@@ -192,7 +213,7 @@ def mend(home: Home, *, durable: bool = False) -> None:
             _withdraw(home, (folder / SNAPSHOT).read_text())
         shutil.rmtree(folder, ignore_errors=True)
     for folder in _snapshots(home).glob("*"):
-        if not (folder / MANIFEST).exists() and not was_published(home, folder):
+        if not (folder / format_version.MANIFEST).exists() and not was_published(home, folder):
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -62,3 +63,8 @@ def _with(source: Source, values: dict[str, str]) -> Source:
     if "record" in values and found.format != NATIVE:
         raise UsageError(f"record is {values['record']}, but format {found.format} says itself which records it makes")
     return found
+
+
+def expanded(path: str, base: Path) -> str:
+    """A source's path with `~` and `${VARIABLES}` filled in, relative to the home."""
+    return str(base / Path(os.path.expandvars(path)).expanduser())

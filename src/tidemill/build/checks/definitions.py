@@ -9,14 +9,15 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from tidemill.build.checks.rules import RULES
+from tidemill.build.errors import CheckError
+from tidemill.build.outcome import Severity
 from tidemill.catalog import tables as catalog_tables
-from tidemill.config.settings import sql_folder
-from tidemill.errors import CheckError, UsageError
-from tidemill.lake import commits
+from tidemill.config.resources import sql_folder
+from tidemill.errors import UsageError
+from tidemill.lake import delta
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,13 +28,6 @@ if TYPE_CHECKING:
 LAKE: Final = "lake"
 """The schema of the ledger and of every stored row, as `tidemill query` has it."""
 _SEVERITY = re.compile(r"^--\s*severity:\s*(.*?)\s*$", re.MULTILINE)
-
-
-class Severity(StrEnum):
-    """Whether what a check finds keeps a build from being published."""
-
-    FAIL = "fail"
-    WARN = "warn"
 
 
 @dataclass(frozen=True)
@@ -77,7 +71,7 @@ def checks(home: Home) -> Mapping[str, Check]:
 
 def readable() -> frozenset[str]:
     """Everything that a check may read, as SQL names it: tables, records, and the lake."""
-    shown = commits.TABLES.keys() - {"released"}
+    shown = delta.TABLES.keys() - {"released"}
     return frozenset(
         {*catalog_tables.tables(), *catalog_tables.RECORD_RELATIONS, *(f"{LAKE}.{name}" for name in shown)}
     )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import duckdb
 
+from tidemill.build import scheduler
 from tidemill.build.checks import rules, scope
-from tidemill.build.checks.definitions import Severity, checks, readable
+from tidemill.build.checks.definitions import checks, readable
+from tidemill.build.errors import CheckError
+from tidemill.build.outcome import Outcome, Result, Severity
 from tidemill.catalog import tables as catalog_tables
-from tidemill.engine import messages, parallel, relations
-from tidemill.errors import CheckError
+from tidemill.engine import messages, relations
 from tidemill.home import disk_errors
 
 if TYPE_CHECKING:
@@ -20,51 +21,13 @@ if TYPE_CHECKING:
 
     from tidemill.build.checks.definitions import Check
     from tidemill.build.checks.scope import Scope
-    from tidemill.build.run import Build
+    from tidemill.build.context import Build
     from tidemill.errors import Fault
 
 FILES: Final = "files"
 """The check that no stored file was cut, changed or deleted."""
 HISTOGRAM: Final = "latency_histogram"
 """The table whose percentiles are estimates."""
-SAMPLE_CHARACTERS: Final = 300
-"""How much of a sample row a message shows."""
-
-
-class Result(StrEnum):
-    """What became of a check, from good to bad."""
-
-    OK = "ok"
-    NOT_RUN = "not run"
-    WARNING = "warning"
-    FAILED = "failed"
-    ERROR = "error"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A check that was run: how many rows it found, one of them as JSON, or why there is none to tell."""
-
-    check: str
-    severity: Severity
-    result: Result
-    rows: int | None = None
-    sample: str | None = None
-    why: str | None = None
-
-    @property
-    def forbids(self) -> bool:
-        """Whether it keeps a build from being published."""
-        return self.result in {Result.FAILED, Result.ERROR}
-
-    def __str__(self) -> str:
-        """One line: what the check found, or why it could not be run."""
-        if self.result is Result.ERROR:
-            return f"check {self.check} cannot be run: {self.why}"
-        sample = self.sample or ""
-        cut = sample[:SAMPLE_CHARACTERS] + ("…" if len(sample) > SAMPLE_CHARACTERS else "")
-        found = "1 row" if self.rows == 1 else f"{self.rows} rows"
-        return f"check {self.check} {'failed' if self.forbids else 'warns'}: {found}, such as {cut}"
 
 
 def approve(build: Build, *, despite: Iterable[str] = (), say: Callable[[str], None] | None = None) -> list[str]:
@@ -103,11 +66,11 @@ def outcomes(looked_at: Scope) -> list[Outcome]:
     """What each check finds, in the order of the checks."""
     found = checks(looked_at.build.home).values()
     changed = [name for name in looked_at.build.states if looked_at.touches(frozenset({name})) and looked_at.rows(name)]
-    broken = parallel.each(
+    broken = scheduler.each(
         looked_at.build, dict.fromkeys(changed, ()), lambda own, name: _broken(replace(looked_at, build=own), name)
     )
     asked = {check: () for check in found if check.select}
-    told = parallel.each(looked_at.build, asked, lambda own, check: _outcome(check, replace(looked_at, build=own)))
+    told = scheduler.each(looked_at.build, asked, lambda own, check: _outcome(check, replace(looked_at, build=own)))
     rules_of = {check.name: [table[check.name] for table in broken.values() if check.name in table] for check in found}
     return [told.get(check) or _found(check, rules_of[check.name]) for check in found]
 

@@ -9,16 +9,18 @@ from tidemill.build import staleness
 from tidemill.build.checks.definitions import LAKE
 from tidemill.build.staleness import ALL, EMPTY
 from tidemill.catalog import tables as catalog_tables
-from tidemill.engine import clock, relations
-from tidemill.lake import commits
+from tidemill.config import duration
+from tidemill.engine import calendar, relations
+from tidemill.lake import delta
+from tidemill.lake import relations as lake_relations
 from tidemill.lake.retention import first_open
 from tidemill.records import BY_TABLE
-from tidemill.snapshots import catalog_db, publish
+from tidemill.snapshots import catalog_db, manifest
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
-    from tidemill.build.run import Build
+    from tidemill.build.context import Build
 
 _OVERLAP: Final = frozenset({"week", "month"})
 
@@ -74,11 +76,11 @@ class Scope:
             day
             for name, span in spans.items()
             for value in (self._all(name) if everything else self._changed(name)) - {EMPTY}
-            for day in clock.days(value, span)
+            for day in calendar.days(value, span)
         }
         if not everything:
             widest = next(iter(cut & _OVERLAP), "day")
-            found = {day for period in clock.periods(found, widest) for day in clock.days(period, widest)}
+            found = {day for period in calendar.periods(found, widest) for day in calendar.days(period, widest)}
         first = max(first_open(pruned, span, self.build.settings.timezone) for span in cut) if pruned else ""
         return sorted(day for day in found if day >= first)
 
@@ -88,19 +90,19 @@ class Scope:
     def _all(self, name: str) -> frozenset[str]:
         """Every partition of a table, or every reporting day of a kind of record."""
         if name in BY_TABLE:
-            return frozenset(clock.reporting_days(self.build.records[name], self.build.settings.timezone))
+            return frozenset(calendar.reporting_days(self.build.records[name], self.build.settings.timezone))
         return frozenset(self.build.known(name))
 
     def _bind_records(self, kind: str, days: Sequence[str] | None) -> None:
         touched, where = None, "true"
         if days is not None:
-            touched = {utc for day in days for utc in clock.lake_days(day, self.build.settings.timezone)}
+            touched = {utc for day in days for utc in calendar.lake_days(day, self.build.settings.timezone)}
             where = relations.in_days(BY_TABLE[kind].day_of, days)
-        relations.bind_records(self.build.connection, kind, self.build.of_lake(kind, touched), where)
+        lake_relations.bind_records(self.build.connection, kind, self.build.of_lake(kind, touched), where)
 
     def _bind_table(self, name: str, days: Sequence[str] | None) -> None:
         table = catalog_tables.table(name)
-        periods = None if days is None else clock.periods(days, table.partition)
+        periods = None if days is None else calendar.periods(days, table.partition)
         paths = self.build.files(table, periods)
         relations.bind_table(self.build.connection, name, paths, table.partition_column, days)
 
@@ -110,7 +112,7 @@ def _span(name: str) -> str:
     if name in BY_TABLE:
         return "day"
     table = catalog_tables.tables().get(name)
-    return table.partition if table and table.partition in clock.PERIODS else ""
+    return table.partition if table and table.partition in duration.PERIODS else ""
 
 
 def of_build(build: Build, *, deep: bool = False) -> Scope:
@@ -118,7 +120,7 @@ def of_build(build: Build, *, deep: bool = False) -> Scope:
     catalog_db.bind_lake(build.connection, build.lake)
     changed = {made.table: frozenset(made.partitions) for made in build.built}
     changed |= _new_records(build)
-    if publish.lake_digest(build.lake) != build.before.lake_digest:
+    if manifest.lake_digest(build.lake) != build.before.lake_digest:
         changed[LAKE] = frozenset({ALL})
     unfit = _unfit(replace(build, full=False), build.states.keys() - build.fresh)
     return Scope(build, None if deep else changed, unfit)
@@ -138,9 +140,9 @@ def of_snapshot(build: Build, *, deep: bool = False) -> Scope:
     }
     days = {kind: _days_of_readers(kind, changed) | fresh for kind, fresh in _new_records(build).items()}
     unfit = _unfit(replace(build, records=build.before.lake), build.states.keys())
-    if publish.lake_digest(build.lake) != build.before.lake_digest:
+    if manifest.lake_digest(build.lake) != build.before.lake_digest:
         behind = "the lake holds what the tables do not yet; run: tidemill build"
-        unfit |= dict.fromkeys((*commits.RECORD_TABLES, LAKE), behind)
+        unfit |= dict.fromkeys((*delta.RECORD_TABLES, LAKE), behind)
     return Scope(build, None if deep else {**changed, **days, LAKE: frozenset({ALL})}, unfit)
 
 
@@ -158,7 +160,7 @@ def _new_records(build: Build) -> dict[str, frozenset[str]]:
             {day: made["records"] for day, made in of.items()} for of in (days, build.before.lake.get(kind, {}))
         )
         changed = [day for day in {*now, *before} if now.get(day) != before.get(day)]
-        found[kind] = frozenset(clock.reporting_days(changed, build.settings.timezone))
+        found[kind] = frozenset(calendar.reporting_days(changed, build.settings.timezone))
     return found
 
 

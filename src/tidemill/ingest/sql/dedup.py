@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tidemill.engine import relations
 from tidemill.engine.quoting import identifier, literal, literals
 from tidemill.engine.relations import nothing
 from tidemill.ingest.sql.validation import derived_id
 from tidemill.ingest.staging.write import PARQUET
+from tidemill.lake import relations
 from tidemill.lake.retention import REASON
 from tidemill.records import JOB
 

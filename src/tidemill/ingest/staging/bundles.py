@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
-from tidemill.engine import relations
 from tidemill.ingest.load import of_portion
+from tidemill.lake import relations
 from tidemill.sources.discovery import is_plain
 from tidemill.sources.files import Layout, Portion, Seen, reading
 

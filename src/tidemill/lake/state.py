@@ -1,0 +1,16 @@
+"""State of the lake at one moment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tidemill.lake.delta import DataFile
+from tidemill.home.file_digest import Stamp
+
+
+def stamps(files: Iterable[DataFile]) -> list[Stamp]:
+    """What the lake's log says of some files."""
+    return [Stamp(file.path, file.size, file.modified) for file in files]
