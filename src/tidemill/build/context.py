@@ -6,13 +6,10 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tidemill.build import thresholds as build_thresholds
 from tidemill.build.file_layout import layout
 from tidemill.catalog import tables as catalog_tables
 from tidemill.engine import connection as engine_connection
-from tidemill.home import file_digest, format_version
-from tidemill.snapshots import catalog_files, manifest
-from tidemill.snapshots.catalog_db import CATALOG
+from tidemill.home import file_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -70,27 +67,6 @@ class Build:
         while len(self.others) <= number:
             self.others.append(engine_connection.beside(self.connection, self.settings.timezone))
         return self.others[number]
-
-    @property
-    def changed(self) -> bool:
-        """Whether there is something to publish: a table, what readers see of the lake, or other thresholds.
-
-        The catalog of an older tidemill is published again, too, so that older versions of DuckDB can open it.
-        """
-        return (
-            self.states != self.before.tables
-            or manifest.lake_digest(self.lake) != self.before.lake_digest
-            or str(self.home.path) != self.before.home
-            or self.before.format != format_version.FORMAT
-            or catalog_files.is_outdated(self.before.folder / CATALOG)
-            or build_thresholds.redefined(self)
-            or self.rechecked
-        )
-
-    @property
-    def rechecked(self) -> bool:
-        """Whether a check is another than when the newest snapshot was published: it has not seen what is in there."""
-        return bool(self.before.id) and self.checks != self.before.checks
 
     def known(self, table: str) -> Mapping[str, dict[str, Any]]:
         """The partitions of a table as they stand: published, or built by now."""

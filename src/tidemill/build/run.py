@@ -18,10 +18,11 @@ from tidemill.build.file_layout import layout
 from tidemill.catalog import tables as catalog_tables
 from tidemill.config.duration import PERIODS
 from tidemill.engine import session
-from tidemill.home import disk_errors
+from tidemill.home import disk_errors, format_version
 from tidemill.lake import commits
 from tidemill.query import window
-from tidemill.snapshots import baseline, lineage, publish
+from tidemill.snapshots import baseline, catalog_files, lineage, manifest, publish
+from tidemill.snapshots.catalog_db import CATALOG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -169,9 +170,9 @@ def finish(build: Build, *, despite: Sequence[str] = (), say: Callable[[str], No
         CheckError: a check failed that is not in `despite`; nothing is published.
     """
     build.checks = definitions.definitions(build.home)
-    if not build.changed:
+    if not _has_changed(build):
         return None
-    waived = checks_run.approve(build, despite=despite, say=say)
+    waived = checks_run.approve(build, deep=_has_other_checks(build), despite=despite, say=say)
     breached = build_thresholds.evaluate(build)
     published = publish.publish(_candidate(build, waived))
     if say:
@@ -203,3 +204,24 @@ def _candidate(build: Build, despite: Sequence[str]) -> publish.Candidate:
         despite=despite,
         file=build.file,
     )
+
+
+def _has_changed(build: Build) -> bool:
+    """Return whether there is something to publish: a table, what readers see of the lake, or other thresholds.
+
+    The catalog of an older tidemill is published again, too, so that older versions of DuckDB can open it.
+    """
+    return (
+        build.states != build.before.tables
+        or manifest.lake_digest(build.lake) != build.before.lake_digest
+        or str(build.home.path) != build.before.home
+        or build.before.format != format_version.FORMAT
+        or catalog_files.is_outdated(build.before.folder / CATALOG)
+        or build_thresholds.redefined(build)
+        or _has_other_checks(build)
+    )
+
+
+def _has_other_checks(build: Build) -> bool:
+    """Return whether a check is not the one of the newest publish: then it has not seen all tables."""
+    return bool(build.before.id) and build.checks != build.before.checks

@@ -30,15 +30,18 @@ HISTOGRAM: Final = "latency_histogram"
 """The table whose percentiles are estimates."""
 
 
-def approve(build: Build, *, despite: Iterable[str] = (), say: Callable[[str], None] | None = None) -> list[str]:
+def approve(
+    build: Build, *, deep: bool, despite: Iterable[str] = (), say: Callable[[str], None] | None = None
+) -> list[str]:
     """Check what a build is about to publish; returns the failed checks despite which it may be.
 
-    `say` is called with a line for each warning, and for each failure that is let pass.
+    Checks that are not `deep` see the periods that changed. `say` is called with a line for each warning, and for each
+    failure that is let pass.
 
     Raises:
         CheckError: another check failed, or cannot be run.
     """
-    found = outcomes(scope.of_build(build, deep=build.rechecked))
+    found = outcomes(scope.of_build(build, deep=deep))
     waived = [outcome.check for outcome in found if outcome.forbids and outcome.check in despite]
     refused = [outcome for outcome in found if outcome.forbids and outcome.check not in despite]
     if say:
