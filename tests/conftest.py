@@ -13,8 +13,8 @@ import pytest
 from tidemill import Tidemill
 from tidemill.engine import relations
 from tidemill.lake import commits as lake_commits
-from tidemill.lake import delta
 from tidemill.lake import relations as lake_relations
+from tidemill.lake import schema as lake_schema
 
 if TYPE_CHECKING:
     import os
@@ -104,10 +104,10 @@ class Lake:
             snapshot = lake_commits.snapshot(self.mill.home)
         connection = duckdb.connect(config={"threads": 1})
         connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
-        for table, columns in delta.TABLES.items():
+        for table, columns in lake_schema.TABLES.items():
             relations.bind(connection, table, lake_relations.stored(columns, snapshot.of(table)))
         held = lake_relations.held(*(snapshot.paths(table) for table in ("quarantine", "released", "loads")))
-        relations.bind(connection, "held", held or relations.nothing(delta.TABLES["quarantine"]))
+        relations.bind(connection, "held", held or relations.nothing(lake_schema.TABLES["quarantine"]))
         self.bound = (sorted(self.mill.home.lake.glob("*/_delta_log/*.json")), connection)
         return connection
 

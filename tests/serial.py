@@ -13,7 +13,7 @@ import polars as pl
 from tests.conftest import Lake
 from tidemill import Tidemill
 from tidemill.lake import commits as lake_commits
-from tidemill.lake import delta
+from tidemill.lake import schema as lake_schema
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ def state(home: Lake) -> dict[str, list[str]]:
     load = "CASE WHEN l.kind = 'ingest' THEN l.load_id ELSE l.kind END AS load"
     queries = {
         table: f"SELECT r.* EXCLUDE (load_id), {load} FROM {table} r JOIN loads l USING (load_id)"
-        for table in delta.RECORD_TABLES
+        for table in lake_schema.RECORD_TABLES
     }
     queries["held"] = f"SELECT h.* EXCLUDE (load_id), {load} FROM held h JOIN loads l USING (load_id)"
     queries["loads"] = "SELECT * EXCLUDE (started_at, finished_at) FROM loads WHERE kind = 'ingest'"
@@ -64,7 +64,7 @@ def assert_whole(home: Lake) -> None:
     assert home.query("SELECT load_id FROM loads GROUP BY ALL HAVING count(*) > 1") == []
     assert home.query("SELECT of_load_id, line, record FROM released GROUP BY ALL HAVING count(*) > 1") == []
     place = home.mill.home
-    for table in delta.TABLES:
+    for table in lake_schema.TABLES:
         for file in lake_commits.current(place).of(table):
             assert pl.scan_parquet(file.path).select(pl.len()).collect().item() == file.rows, file
     assert [path.name for path in place.lake.glob("journal-*")] == []

@@ -36,7 +36,8 @@ from tidemill.catalog import tables as catalog_tables
 from tidemill.config import settings as config_settings
 from tidemill.config.resources import sql_folder
 from tidemill.errors import UsageError
-from tidemill.lake import commits, delta
+from tidemill.lake import commits
+from tidemill.lake import schema as lake_schema
 
 __all__ = ["few_tables"]
 
@@ -398,7 +399,7 @@ def test_the_lake_says_which_load_a_file_is_of(tmp_path: Path) -> None:
     built(mill, "metric_hourly")
     loads = {load for (load,) in rows(mill, "SELECT load_id FROM lake.loads")}
     snapshot = commits.current(mill.home)
-    for kind in delta.RECORD_TABLES:
+    for kind in lake_schema.RECORD_TABLES:
         assert {file.first_load for file in snapshot.of(kind)} == loads
         assert {file.last_load for file in snapshot.of(kind)} == loads
 

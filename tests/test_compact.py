@@ -14,6 +14,7 @@ from tests.homes import AS_OF, built, event, feed, few_tables, home, job, metric
 from tidemill import Tidemill
 from tidemill.errors import DamagedError
 from tidemill.lake import delta
+from tidemill.lake import schema as lake_schema
 from tidemill.maintenance import compact, merging
 
 __all__ = ["few_tables"]
@@ -47,7 +48,7 @@ def made(found: Sequence[Compacted]) -> dict[str, tuple[int, int]]:
 
 def files(mill: Tidemill) -> dict[str, set[str]]:
     """The files of each table as its log has them."""
-    return {name: set(DeltaTable(mill.home.lake / name).file_uris()) for name in delta.TABLES}
+    return {name: set(DeltaTable(mill.home.lake / name).file_uris()) for name in lake_schema.TABLES}
 
 
 def test_small_files_of_a_day_become_one(tmp_path: Path) -> None:

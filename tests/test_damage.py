@@ -12,6 +12,7 @@ from tests.homes import AS_OF, built, event, feed, few_tables, home, job, metric
 from tidemill import Tidemill
 from tidemill.errors import DamagedError
 from tidemill.lake import commits, delta
+from tidemill.lake import schema as lake_schema
 
 __all__ = ["few_tables"]
 
@@ -82,7 +83,7 @@ def found(mill: Tidemill, pattern: str) -> Path:
     """A file of a home that a pattern names; of the lake's data one that is still in it."""
     gone = {
         path
-        for name in delta.TABLES
+        for name in lake_schema.TABLES
         for path in delta.on_disk(mill.home.lake / name, name)
         if str(path) not in DeltaTable(mill.home.lake / name).file_uris()
     }

@@ -12,6 +12,7 @@ import pytest
 
 from tests.homes import AS_OF, few_tables, home, published
 from tidemill.lake import delta
+from tidemill.lake import schema as lake_schema
 
 __all__ = ["few_tables"]
 
@@ -107,7 +108,7 @@ def lost_at_names(trace: Path, mill: Tidemill) -> dict[str, set[Path]]:
                 found.setdefault(what, set()).update(lost, disk.files & {source})
         disk.apply(call, arguments)
     tables = disk.lost(mill.home.tables)
-    kept = tables.union(*(disk.lost(mill.home.lake / table) for table in delta.TABLES))
+    kept = tables.union(*(disk.lost(mill.home.lake / table) for table in lake_schema.TABLES))
     return found | {"end": {path for path in kept if path.name != ".lock"}}
 
 

@@ -21,7 +21,7 @@ from tests.conftest import Lake, event, job, metric
 from tidemill.errors import UsageError
 from tidemill.ingest.load import LARGE_BYTES
 from tidemill.ingest.staging import stage
-from tidemill.lake import delta
+from tidemill.lake import schema as lake_schema
 from tidemill.records import EVENT, PROVENANCE
 from tidemill.sources import files, splitting
 
@@ -709,7 +709,7 @@ def test_a_column_without_a_value_is_left_out_of_the_file(home: Lake) -> None:
 def test_a_lake_of_an_older_version_is_written_on(home: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its log told of fewer columns; it tells of all from the next load on, so that files may leave some out."""
     with monkeypatch.context() as older:
-        older.setattr(delta, "_statistics_of", lambda _table: "load_id")
+        older.setattr(lake_schema, "statistics_of", lambda _table: "load_id")
         older.setattr("tidemill.ingest.staging.write._absent", lambda *_: frozenset())
         home.ingest(home.write("a.jsonl", event(id="a", user_id="u")), record="event")
     home.ingest(home.write("b.jsonl", event(id="b", duration_ms=1.5)), record="event")

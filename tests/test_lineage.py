@@ -24,7 +24,8 @@ from tests.homes import (
     tm,
 )
 from tidemill import Tidemill
-from tidemill.lake import commits, delta, log_checksums
+from tidemill.lake import commits, log_checksums
+from tidemill.lake import schema as lake_schema
 from tidemill.maintenance import compact, prune
 from tidemill.snapshots import publish
 
@@ -115,7 +116,7 @@ def events(mill: Tidemill) -> int:
     return int(rows(mill, "SELECT sum(events)::INT FROM activity_daily")[0][0])
 
 
-@pytest.mark.parametrize("table", delta.TABLES)
+@pytest.mark.parametrize("table", lake_schema.TABLES)
 def test_build_stops_at_a_table_from_an_older_copy(mill: Tidemill, copies: Copies, table: str) -> None:
     """Its line names both versions; putting the newer one back is all that it takes."""
     was = commits.current(mill.home).versions[table]
@@ -129,7 +130,7 @@ def test_build_stops_at_a_table_from_an_older_copy(mill: Tidemill, copies: Copie
     assert built(mill, *FEW, as_of=AS_OF) == {}
 
 
-@pytest.mark.parametrize("table", delta.TABLES)
+@pytest.mark.parametrize("table", lake_schema.TABLES)
 def test_other_commands_go_on_with_a_table_from_an_older_copy(mill: Tidemill, copies: Copies, table: str) -> None:
     """Status says the same line; what is published can be read; a deep check names the table."""
     put(mill, copies.older, table)
@@ -210,7 +211,7 @@ def test_older_lake_is_noticed_when_its_versions_have_caught_up(mill: Tidemill, 
     load(mill, {"record": "job", "job_id": "l", "status": "running"})
     load(mill, job("l", f"{DAYS[1]}T10:00:00Z"))
     now = commits.current(mill.home).versions
-    assert all(now[table] >= was[table] for table in delta.TABLES)
+    assert all(now[table] >= was[table] for table in lake_schema.TABLES)
     assert refused(mill).startswith(f"{mill.home.lake / 'loads'} {OLDER} lacks 4 of the loads that the tables were ")
 
 

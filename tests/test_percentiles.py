@@ -16,8 +16,9 @@ from tidemill.catalog import tables as catalog_tables
 from tidemill.config.settings import Settings
 from tidemill.engine import connection as engine_connection
 from tidemill.engine import percentiles, relations
-from tidemill.lake import commits, delta
+from tidemill.lake import commits
 from tidemill.lake import relations as lake_relations
+from tidemill.lake import schema as lake_schema
 from tidemill.query.window import Asked
 
 __all__ = ["few_tables"]
@@ -83,7 +84,7 @@ def test_a_table_has_the_same_rows_by_sorting(three_days: Tidemill, name: str) -
     records = commits.current(three_days.home)
     table = catalog_tables.table(name)
     with engine_connection.connect(timezone="Asia/Kathmandu") as connection:
-        for kind in delta.RECORD_TABLES:
+        for kind in lake_schema.RECORD_TABLES:
             lake_relations.bind_records(connection, kind, records.of(kind), "true")
         prices.bind(connection, catalog_tables.PRICES, three_days.home.prices)
         for other in catalog_tables.with_inputs([name])[:-1]:

@@ -10,7 +10,8 @@ from tests.homes import AS_OF, Record, built, event, feed, few_tables, home, job
 from tests.test_build import other_tables, write_table
 from tidemill.build.file_layout import layout
 from tidemill.errors import UsageError
-from tidemill.lake import commits, delta
+from tidemill.lake import commits
+from tidemill.lake import schema as lake_schema
 from tidemill.maintenance import prune
 
 __all__ = ["few_tables"]
@@ -64,7 +65,7 @@ def test_records_of_old_days_leave_the_lake(tmp_path: Path) -> None:
     mill = home(tmp_path, *RECORDS)
     assert pruned(mill) == {"lake.jobs": 2, "lake.events": 2, "lake.metrics": 2}
     now = commits.current(mill.home)
-    assert {file.day for name in delta.RECORD_TABLES for file in now.of(name)} == {"2026-02-10", "2026-02-11"}
+    assert {file.day for name in lake_schema.RECORD_TABLES for file in now.of(name)} == {"2026-02-10", "2026-02-11"}
     assert pruned(mill) == {}
     mill.build("activity_daily")
     assert rows(mill, "SELECT sum(accepted) FROM lake.loads") == [(len(RECORDS),)]

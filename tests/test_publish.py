@@ -31,7 +31,7 @@ from tests.homes import (
 from tidemill import Tidemill
 from tidemill.catalog import tables as catalog_tables
 from tidemill.errors import LockTimeoutError
-from tidemill.lake import delta
+from tidemill.lake import schema as lake_schema
 from tidemill.snapshots.publish import KEEP_SECONDS
 
 __all__ = ["few_tables"]
@@ -206,7 +206,7 @@ def test_the_lake_shows_what_the_ledger_knows(tmp_path: Path) -> None:
     for expected in (1, 2):
         assert rows(mill, "SELECT count(*) FROM lake.loads") == [(expected,)]
         assert rows(mill, "SELECT count(*) FROM lake.events") == [(expected,)]
-        for table in delta.RECORD_TABLES:
+        for table in lake_schema.RECORD_TABLES:
             assert rows(mill, f"SELECT * FROM lake.{table} ANTI JOIN lake.loads USING (load_id)") == []
         built(mill, "job_states")
 

@@ -14,7 +14,8 @@ from tests.homes import AS_OF, built, event, feed, few_tables, home, published, 
 from tidemill import Tidemill
 from tidemill.errors import UsageError
 from tidemill.home import file_digest, format_version
-from tidemill.lake import delta, log_checksums
+from tidemill.lake import log_checksums
+from tidemill.lake import schema as lake_schema
 
 __all__ = ["few_tables"]
 
@@ -52,7 +53,7 @@ def mill(tmp_path: Path) -> Tidemill:
 
 def files(mill: Tidemill) -> list[str]:
     """The data files of the lake, as the logs have them."""
-    return [path for name in delta.TABLES for path in DeltaTable(mill.home.lake / name).file_uris()]
+    return [path for name in lake_schema.TABLES for path in DeltaTable(mill.home.lake / name).file_uris()]
 
 
 def stored(mill: Tidemill) -> list[str]:
@@ -64,7 +65,9 @@ def assert_upgraded(mill: Tidemill) -> None:
     """It is of this version in every respect, and whole."""
     assert format_version.of_lake(mill.home.lake) == format_version.of_tables(mill.home.tables) == format_version.FORMAT
     assert all(file_digest.promised(path) for path in files(mill))
-    assert [fault for name in delta.TABLES for fault in log_checksums.faults(mill.home.lake / name, deep=True)] == []
+    assert [
+        fault for name in lake_schema.TABLES for fault in log_checksums.faults(mill.home.lake / name, deep=True)
+    ] == []
     said = tm("check", "--deep", at=mill)
     assert said.code == 0, said.err
     assert stored(mill) == EVENTS

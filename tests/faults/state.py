@@ -14,6 +14,7 @@ from tidemill.engine import relations
 from tidemill.home.home import Home
 from tidemill.lake import commits, delta
 from tidemill.lake import relations as lake_relations
+from tidemill.lake import schema as lake_schema
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -82,16 +83,16 @@ def stored(home: Path) -> State:
     snapshot = commits.current(place)
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        for table, columns in delta.TABLES.items():
+        for table, columns in lake_schema.TABLES.items():
             relations.bind(connection, table, lake_relations.stored(columns, snapshot.of(table)))
         held = lake_relations.held(*(snapshot.paths(table) for table in ("quarantine", "released", "loads")))
-        relations.bind(connection, "held", held or relations.nothing(delta.TABLES["quarantine"]))
-        found = {table: _rows(connection, table) for table in (*delta.TABLES, "held")}
+        relations.bind(connection, "held", held or relations.nothing(lake_schema.TABLES["quarantine"]))
+        found = {table: _rows(connection, table) for table in (*lake_schema.TABLES, "held")}
         found["unaccounted"] = connection.execute(
             """SELECT * EXCLUDE (load_id, started_at, finished_at) FROM loads
             WHERE records_read + expanded <> accepted + duplicates + quarantined + ignored"""
         ).fetchall()
-        found["files"] = [(table, len(snapshot.of(table)), len(_lying(place, table))) for table in delta.TABLES]
+        found["files"] = [(table, len(snapshot.of(table)), len(_lying(place, table))) for table in lake_schema.TABLES]
     assert found["unaccounted"] == []
     return found
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tidemill.errors import TableError
     from tidemill.home.home import Home
     from tidemill.lake.commits import Snapshot
-    from tidemill.lake.delta import DataFile
+    from tidemill.lake.schema import DataFile
     from tidemill.snapshots.manifest import Manifest, TableState
 
 

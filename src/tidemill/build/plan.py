@@ -15,7 +15,8 @@ from tidemill.catalog import tables as catalog_tables
 from tidemill.config import duration
 from tidemill.engine import connection as engine_connection
 from tidemill.errors import DamagedError
-from tidemill.lake import commits, delta, relations
+from tidemill.lake import commits, relations
+from tidemill.lake import schema as lake_schema
 from tidemill.lake.retention import REASON, is_sealed
 from tidemill.query import window
 from tidemill.snapshots import lineage, publish
@@ -148,7 +149,7 @@ def check(home: Home, settings: Settings, *, deep: bool = False) -> list[Outcome
 
 def emptiness(home: Home) -> list[str]:
     """What a reader must know of tables that say nothing: an empty lake, or windows that end long after it does."""
-    days = {file.day for kind in delta.RECORD_TABLES for file in commits.current(home).of(kind)}
+    days = {file.day for kind in lake_schema.RECORD_TABLES for file in commits.current(home).of(kind)}
     if not days:
         return [f"{home.lake} holds no records yet; load some with: tidemill ingest FILE"]
     if max(days) >= str(datetime.now(UTC).date() - timedelta(days=1)):

@@ -12,7 +12,8 @@ from tidemill.config import duration
 from tidemill.engine import calendar
 from tidemill.engine import connection as engine_connection
 from tidemill.errors import DamagedError
-from tidemill.lake import commits, delta, relations
+from tidemill.lake import commits, relations
+from tidemill.lake import schema as lake_schema
 from tidemill.lake.retention import is_gone, is_sealed
 from tidemill.snapshots.manifest import digest
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from tidemill.catalog.tables import Table
     from tidemill.home.home import Home
     from tidemill.lake.commits import Snapshot
-    from tidemill.lake.delta import DataFile
+    from tidemill.lake.schema import DataFile
     from tidemill.snapshots.manifest import Manifest
 
 ALL: Final = "all"
@@ -132,7 +133,8 @@ def records(
     """
     loads: set[str] = set()
     found = {
-        table: _digests(connection, now.of(table), before.lake.get(table, {}), loads) for table in delta.RECORD_TABLES
+        table: _digests(connection, now.of(table), before.lake.get(table, {}), loads)
+        for table in lake_schema.RECORD_TABLES
     }
     if unknown := relations.unknown_loads(connection, now.paths("loads"), loads):
         raise DamagedError([commits.unknown_load(home, load_id) for load_id in unknown])

@@ -15,8 +15,8 @@ from tidemill.ingest.sql import dedup, release
 from tidemill.ingest.staging import inputs
 from tidemill.ingest.staging.stage import kept_text, lines_of, read_alone, relocate
 from tidemill.lake import state as lake_state
-from tidemill.lake.delta import Addition, name_file, schema
 from tidemill.lake.retention import REASON
+from tidemill.lake.schema import Addition, name_file, schema
 from tidemill.records import CONTRACTS, EVENT, JOB, METRIC, QUARANTINE
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tidemill.ingest.load import Load
     from tidemill.lake.commits import Snapshot
-    from tidemill.lake.delta import DataFile
+    from tidemill.lake.schema import DataFile
     from tidemill.records import Contract
 
 

@@ -18,7 +18,7 @@ from tidemill.home import format_version, staging_dir
 from tidemill.home.fsync import sync, sync_files
 from tidemill.lake import delta, log_checksums
 from tidemill.lake import journal as lake_journal
-from tidemill.lake.delta import RECORD_TABLES, TABLES, Addition, DataFile
+from tidemill.lake.schema import RECORD_TABLES, TABLES, Addition, DataFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -6,7 +6,6 @@ import json
 import os
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,24 +15,14 @@ from tidemill.errors import DamagedError, LakeError
 from tidemill.home import disk_errors
 from tidemill.home.fsync import sync, sync_files
 from tidemill.lake import log_checksums
-from tidemill.records import CONTRACTS, LOADS, QUARANTINE, RELEASED
+from tidemill.lake.schema import DAY, RECORD_TABLES, TABLES, Addition, DataFile, schema, statistics_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    import pyarrow as pa
     from deltalake import DeltaTable
     from deltalake.transaction import AddAction, RemoveAction
 
-DAY: Final = "day"
-RECORD_TABLES: Final = tuple(contract.table for contract in CONTRACTS.values())
-TABLES: Final[Mapping[str, Mapping[str, str]]] = {
-    **{contract.table: contract.stored for contract in CONTRACTS.values()},
-    "quarantine": QUARANTINE,
-    "released": RELEASED,
-    "loads": LOADS,
-}
-"""Every table of the lake with its columns, in the order in which a commit writes them."""
 
 STATISTICS: Final = "delta.dataSkippingStatsColumns"
 UNNAMED: Final = "#"
@@ -43,46 +32,13 @@ NULLS: Final = "null_count."
 """How the log's statistics begin that say how many rows have no value."""
 
 
-@dataclass(frozen=True)
-class DataFile:
-    """One Parquet file of the lake: all its rows are of one UTC day; of one load, if the two ids are equal.
-
-    Columns that are `absent` have no value in any row, and the file may leave them out. Its size and its time, in
-    milliseconds, are those that the log says.
-    """
-
-    path: str
-    rows: int
-    size: int
-    modified: int
-    day: str = ""
-    first_load: str = ""
-    last_load: str = ""
-    absent: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Addition:
-    """A file that a commit adds: where it is staged, and where in which table it will lie."""
-
-    table: str
-    staged: str
-    path: str
-    size: int
-    rows: int
-    day: str
-    first_load: str
-    last_load: str
-    absent: list[str]
-
-
 def create(folder: Path, table: str) -> None:
     """Make a table that is not there."""
     from deltalake import DeltaTable
 
     folder.mkdir(exist_ok=True)  # where the disk refuses, we are told so; Delta only says that it could not
     partition = [DAY] if table in RECORD_TABLES else None
-    configuration: dict[str, str | None] = {STATISTICS: _statistics_of(table)}
+    configuration: dict[str, str | None] = {STATISTICS: statistics_of(table)}
     DeltaTable.create(
         folder, schema(table), mode="ignore", name=table, partition_by=partition, configuration=configuration
     )
@@ -96,26 +52,6 @@ def sweep(folder: Path) -> None:
     for name in names:
         if UNNAMED in name:
             (log / name).unlink()
-
-
-def _statistics_of(table: str) -> str:
-    """The columns of which the log may tell something: all, since any may be left out of a file."""
-    return ",".join(TABLES[table])
-
-
-def schema(table: str) -> pa.Schema:
-    """The Arrow schema of a table, with the day of its partitions."""
-    import pyarrow as pa
-
-    types: dict[str, pa.DataType] = {
-        "VARCHAR": pa.string(),
-        "BIGINT": pa.int64(),
-        "DOUBLE": pa.float64(),
-        "BOOLEAN": pa.bool_(),
-        "TIMESTAMP WITH TIME ZONE": pa.timestamp("us", tz="UTC"),
-    }
-    fields = {name: types[kind] for name, kind in TABLES[table].items()}
-    return pa.schema(fields | {DAY: pa.date32()} if table in RECORD_TABLES else fields)
 
 
 def files(folder: Path, table: str) -> tuple[DataFile, ...]:
@@ -218,12 +154,6 @@ def _open(folder: Path, version: int | None = None) -> DeltaTable:
         raise LakeError(f"the lake's table {folder} cannot be read: {str(error).splitlines()[0]}") from error
 
 
-def name_file(digest: str, day: str = "") -> str:
-    """A path that no other file of the table has: its name tells its content."""
-    name = f"{digest[:40]}.parquet"
-    return f"{DAY}={day}/{name}" if day else name
-
-
 def log_files(folder: Path) -> list[Path]:
     """The files of a table's log that are needed to open it: its last checkpoint, and what came since."""
     log = folder / log_checksums.LOG
@@ -285,9 +215,9 @@ def append(
     delta = _open(folder)
     if delta.transaction_version(ids[0]) is not None:
         return
-    if delta.metadata().configuration.get(STATISTICS) != _statistics_of(table):  # an older version's, which tells less
+    if delta.metadata().configuration.get(STATISTICS) != statistics_of(table):  # an older version's, which tells less
         with _writing(folder, beside) as place:
-            _open(place).alter.set_table_properties({STATISTICS: _statistics_of(table)})
+            _open(place).alter.set_table_properties({STATISTICS: statistics_of(table)})
     for addition in additions:
         target = folder / addition.path
         if not target.exists():

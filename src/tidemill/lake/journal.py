@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from tidemill.errors import DamagedError, Fault
 from tidemill.home import file_digest
-from tidemill.lake.delta import Addition
+from tidemill.lake.schema import Addition
 
 if TYPE_CHECKING:
     from tidemill.home.home import Home

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from tidemill.lake.delta import DataFile
+    from tidemill.lake.schema import DataFile
 from tidemill.engine.relations import bind, flagged, nothing
 
 _ENDED: Final = "('completed', 'failed', 'cancelled')"

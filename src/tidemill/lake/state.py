@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tidemill.lake.delta import DataFile
+    from tidemill.lake.schema import DataFile
 from tidemill.home.file_digest import Stamp
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from tidemill.engine import session
 from tidemill.home import disk_errors, file_digest, staging_dir
 from tidemill.lake import commits, delta
+from tidemill.lake import schema as lake_schema
 from tidemill.lake import state as lake_state
 from tidemill.maintenance import merging
 from tidemill.maintenance.vacuum import GRACE_SECONDS, vacuum
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from tidemill.config.settings import Settings
     from tidemill.home.home import Home
     from tidemill.lake.commits import Snapshot
-    from tidemill.lake.delta import DataFile
+    from tidemill.lake.schema import DataFile
 
 SMALL_BYTES: Final = 128 << 20
 """A larger file is left as it is."""
@@ -68,8 +69,10 @@ def compact(home: Home, settings: Settings, *, dry_run: bool = False, grace: flo
 
 def _compact(home: Home, settings: Settings, *, dry_run: bool, grace: float) -> list[Compacted]:
     now = commits.current(home)
-    file_digest.glance(lake_state.stamps(file for table in delta.TABLES for file in now.of(table)))
-    found = {table: Compacted(table, files=len(now.of(table)), bytes=_size(now.paths(table))) for table in delta.TABLES}
+    file_digest.glance(lake_state.stamps(file for table in lake_schema.TABLES for file in now.of(table)))
+    found = {
+        table: Compacted(table, files=len(now.of(table)), bytes=_size(now.paths(table))) for table in lake_schema.TABLES
+    }
     for group in _groups(now):
         made = found[group.table]
         made.days += 1
@@ -92,7 +95,7 @@ def _compact(home: Home, settings: Settings, *, dry_run: bool, grace: float) -> 
 def _groups(now: Snapshot) -> list[_Group]:
     """The small files of each table and day, where there is more than one."""
     groups: dict[tuple[str, str], _Group] = {}
-    for table in delta.TABLES:
+    for table in lake_schema.TABLES:
         for file in now.of(table):
             if file.size < SMALL_BYTES:
                 groups.setdefault((table, file.day), _Group(table)).files.append(file)

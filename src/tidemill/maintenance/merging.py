@@ -9,7 +9,8 @@ from tidemill.errors import LakeError
 from tidemill.home import file_digest
 from tidemill.ingest import dedup
 from tidemill.ingest.staging.write import PARQUET
-from tidemill.lake import delta, relations
+from tidemill.lake import relations
+from tidemill.lake import schema as lake_schema
 from tidemill.lake import state as lake_state
 from tidemill.records import BY_TABLE
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from tidemill.lake.delta import Addition, DataFile
+    from tidemill.lake.schema import Addition, DataFile
 
 
 def merge(connection: DuckDBPyConnection, table: str, files: Sequence[DataFile], folder: Path) -> Addition:
@@ -34,7 +35,7 @@ def merge(connection: DuckDBPyConnection, table: str, files: Sequence[DataFile],
     file_digest.glance(lake_state.stamps(files))
     file_digest.examine([file.path for file in files], set())
     absent = frozenset.intersection(*(file.absent for file in files))
-    columns = {name: kind for name, kind in delta.TABLES[table].items() if name not in absent}
+    columns = {name: kind for name, kind in lake_schema.TABLES[table].items() if name not in absent}
     order = f" ORDER BY {BY_TABLE[table].day_of}, {BY_TABLE[table].names[0]}" if table in BY_TABLE else ""
     target = folder / "merged.parquet"
     names = ", ".join(map(identifier, columns))

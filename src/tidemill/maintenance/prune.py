@@ -12,7 +12,8 @@ from tidemill.catalog import tables as catalog_tables
 from tidemill.config import duration
 from tidemill.errors import UsageError
 from tidemill.home import disk_errors
-from tidemill.lake import commits, delta
+from tidemill.lake import commits
+from tidemill.lake import schema as lake_schema
 from tidemill.lake.retention import is_gone
 from tidemill.maintenance.vacuum import vacuum
 from tidemill.snapshots import manifest, publish
@@ -70,7 +71,7 @@ def _prune(
 ) -> list[Pruned]:
     before = _first_kept(keep, today or datetime.now(UTC).date())
     now = commits.current(home)
-    found = [_of_lake(now, table, before) for table in delta.RECORD_TABLES]
+    found = [_of_lake(now, table, before) for table in lake_schema.RECORD_TABLES]
     found += _of_tables(home, settings, max(before, now.pruned)) if tables else []
     if not dry_run:
         with home.lock("lake"):

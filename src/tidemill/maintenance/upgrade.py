@@ -17,9 +17,10 @@ from tidemill.build import run as build_run
 from tidemill.engine import connection as engine_connection
 from tidemill.errors import DamagedError, Fault
 from tidemill.home import file_digest, format_version, staging_dir
-from tidemill.lake import auditing, commits, delta, log_checksums
+from tidemill.lake import auditing, commits, log_checksums
+from tidemill.lake import schema as lake_schema
 from tidemill.lake import state as lake_state
-from tidemill.lake.delta import Addition
+from tidemill.lake.schema import Addition
 from tidemill.snapshots import publish
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from tidemill.config.settings import Settings
     from tidemill.home.home import Home
-    from tidemill.lake.delta import DataFile
+    from tidemill.lake.schema import DataFile
 
 
 def upgrade(home: Home, settings: Settings, *, say: Callable[[str], None] | None = None) -> None:
@@ -50,7 +51,9 @@ def _upgrade_lake(home: Home, tell: Callable[[str], None]) -> bool:
     """Migrate the lake, while nobody else writes or builds; False if there is nothing to do."""
     with home.lock("tables"), home.lock("lake"), staging_dir.held(home):
         older = format_version.of_lake(home.lake) < format_version.FORMAT
-        unsealed = [table for table in delta.TABLES if older or not log_checksums.beside(home.lake / table).exists()]
+        unsealed = [
+            table for table in lake_schema.TABLES if older or not log_checksums.beside(home.lake / table).exists()
+        ]
         if not unsealed:
             return False
         if not older:
@@ -104,7 +107,7 @@ def _renamed(table: str, file: DataFile, staged: Path) -> Addition:
     return Addition(
         table=table,
         staged=str(staged),
-        path=delta.name_file(file_digest.digest(staged), file.day),
+        path=lake_schema.name_file(file_digest.digest(staged), file.day),
         size=staged.stat().st_size,
         rows=file.rows,
         day=file.day,

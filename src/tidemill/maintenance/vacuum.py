@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from tidemill.errors import LockTimeoutError
 from tidemill.lake import commits, delta
+from tidemill.lake import schema as lake_schema
 from tidemill.snapshots import catalog_files
 from tidemill.snapshots.catalog_db import CATALOG
 
@@ -64,8 +65,8 @@ def _left(home: Home, now: Snapshot) -> dict[Path, float]:
     known: Mapping[str, float] = {}
     with suppress(FileNotFoundError, ValueError):
         known = json.loads((home.lake / LEFT).read_text())
-    there = {path for table in delta.TABLES for path in now.paths(table)}
-    lying = (path for table in delta.TABLES for path in delta.on_disk(home.lake / table, table))
+    there = {path for table in lake_schema.TABLES for path in now.paths(table)}
+    lying = (path for table in lake_schema.TABLES for path in delta.on_disk(home.lake / table, table))
     moment = time.time()
     return {
         path: min(known.get(str(path.relative_to(home.lake)), moment), moment)

@@ -15,6 +15,7 @@ from tidemill.errors import DamagedError, Fault, LakeError
 from tidemill.home import file_digest, format_version
 from tidemill.lake import auditing, commits, delta, log_checksums
 from tidemill.lake import journal as lake_journal
+from tidemill.lake import schema as lake_schema
 from tidemill.lake import state as lake_state
 from tidemill.lake.commits import Snapshot
 from tidemill.snapshots import baseline, catalog_files, lineage, publish
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tidemill.config.settings import Settings
     from tidemill.home.file_digest import Stamp
     from tidemill.home.home import Home
-    from tidemill.lake.delta import DataFile
+    from tidemill.lake.schema import DataFile
     from tidemill.snapshots.manifest import Manifest
 
     Progress = Callable[[str, int, int], None]
@@ -79,7 +80,7 @@ def _lake(look: _Look) -> Snapshot | None:
     """Look at the lake; what it holds, unless its logs cannot be trusted."""
     home = look.home
     if not home.lake.is_dir():
-        return Snapshot(dict.fromkeys(delta.TABLES, ()))
+        return Snapshot(dict.fromkeys(lake_schema.TABLES, ()))
     with home.lock("lake"):
         look.faults += list(_of_logs(home))
         if look.faults:
@@ -93,7 +94,7 @@ def _lake(look: _Look) -> Snapshot | None:
         except LakeError as error:
             look.faults.append(Fault(home.lake, f"cannot be read ({error})"))
             return None
-    files = [file for table in delta.TABLES for file in records.of(table)]
+    files = [file for table in lake_schema.TABLES for file in records.of(table)]
     look.each("lake", lake_state.stamps(files))
     with session.connect(home, look.settings, timezone=None) as connection:
         broken = {fault.path for fault in look.faults}
@@ -107,10 +108,10 @@ def _lake(look: _Look) -> Snapshot | None:
 
 
 def _of_logs(home: Home) -> Iterator[Fault]:
-    sealed = [table for table in delta.TABLES if log_checksums.beside(home.lake / table).exists()]
+    sealed = [table for table in lake_schema.TABLES if log_checksums.beside(home.lake / table).exists()]
     if sealed and not format_version.of_lake(home.lake):
         yield Fault(home.lake / format_version.FILE, "is missing", "put it back from a copy, or run: tidemill upgrade")
-    for table in delta.TABLES:
+    for table in lake_schema.TABLES:
         yield from log_checksums.faults(home.lake / table, deep=True)
     for journal in lake_journal.left(home):
         yield from lake_journal.faults_of(home, journal)
@@ -149,8 +150,8 @@ def _of_ledger(home: Home, connection: duckdb.DuckDBPyConnection, records: Snaps
 def _snapshots(look: _Look, records: Snapshot | None) -> None:
     home = look.home
     look.faults += publish.pointer_faults(home)
-    there = {path.name: path for table in delta.TABLES for path in delta.on_disk(home.lake / table, table)}
-    held = {Path(path).name for table in delta.TABLES for path in records.paths(table)} if records else set(there)
+    there = {path.name: path for table in lake_schema.TABLES for path in delta.on_disk(home.lake / table, table)}
+    held = {Path(path).name for table in lake_schema.TABLES for path in records.paths(table)} if records else set(there)
     for folder in sorted((home.tables / "snapshots").glob("*")):
         if manifest := _manifest(look, folder):
             look.each(f"snapshot {folder.name}", baseline.files(manifest))

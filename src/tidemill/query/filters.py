@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
     from duckdb.sqltypes import DuckDBPyType
 
-    from tidemill.lake.delta import DataFile
+    from tidemill.lake.schema import DataFile
 
     Filters = Mapping[str, object]
 

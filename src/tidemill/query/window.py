@@ -11,7 +11,8 @@ from tidemill.config import duration
 from tidemill.engine import calendar
 from tidemill.errors import UsageError
 from tidemill.home import file_digest
-from tidemill.lake import delta, relations
+from tidemill.lake import relations
+from tidemill.lake import schema as lake_schema
 from tidemill.lake import state as lake_state
 from tidemill.records import END_OF_TIME, FIRST_INSTANT
 
@@ -97,8 +98,10 @@ def end(connection: DuckDBPyConnection, records: Snapshot, as_of: Moment | None)
         UsageError: it is none, or outside of the years that records may be of.
     """
     if as_of == LATEST:
-        file_digest.glance(stamp for table in delta.RECORD_TABLES for stamp in lake_state.stamps(records.of(table)))
-        as_of = relations.newest(connection, {table: records.paths(table) for table in delta.RECORD_TABLES})
+        file_digest.glance(
+            stamp for table in lake_schema.RECORD_TABLES for stamp in lake_state.stamps(records.of(table))
+        )
+        as_of = relations.newest(connection, {table: records.paths(table) for table in lake_schema.RECORD_TABLES})
     return moment(connection, "as-of", as_of)
 
 

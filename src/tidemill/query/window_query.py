@@ -20,7 +20,8 @@ from tidemill.engine import calendar, export, percentiles, relations, session
 from tidemill.engine import connection as engine_connection
 from tidemill.errors import TableError, UsageError
 from tidemill.home import file_digest
-from tidemill.lake import commits, delta
+from tidemill.lake import commits
+from tidemill.lake import schema as lake_schema
 from tidemill.lake import state as lake_state
 from tidemill.query import filters as query_filters
 from tidemill.query import window as query_window
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from tidemill.config.settings import Settings
     from tidemill.home.home import Home
     from tidemill.lake.commits import Snapshot
-    from tidemill.lake.delta import DataFile
+    from tidemill.lake.schema import DataFile
     from tidemill.query.window import Asked, Window
 
     Filters = Mapping[str, object]
@@ -157,7 +158,7 @@ def _edges(window: Window, records: Snapshot) -> list[str]:
     """What a reader must know of where a window lies."""
     if window.first > datetime.now(UTC):
         return ["the window begins in the future"]
-    newest = max((file.day for kind in delta.RECORD_TABLES for file in records.of(kind)), default="")
+    newest = max((file.day for kind in lake_schema.RECORD_TABLES for file in records.of(kind)), default="")
     if newest < str(window.first.date()):
         held = f"the newest is of {newest}" if newest else "the lake holds none"
         return [f"no record is in the window: {held}"]
@@ -177,7 +178,7 @@ def _bind_window(view: _View, filters: Filters) -> tuple[list[str], list[str]]:
     for name, paths in view.published.items():
         relations.bind(view.connection, name, relations.published(paths))
     window, stretch = view.window, view.window.stretched(view.table.before)
-    days = stretch.lake_days(file.day for kind in delta.RECORD_TABLES for file in view.lake.of(kind))
+    days = stretch.lake_days(file.day for kind in lake_schema.RECORD_TABLES for file in view.lake.of(kind))
     for kind in view.table.records:
         where = query_filters.between(kind, stretch.first, stretch.end)
         inside = query_filters.between(kind, window.first, window.end) if view.table.before else None

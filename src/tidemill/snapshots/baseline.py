@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from tidemill.errors import DamagedError, Fault
 from tidemill.home import file_digest, format_version
 from tidemill.home.file_digest import Stamp
-from tidemill.lake import commits, delta
+from tidemill.lake import commits
+from tidemill.lake import schema as lake_schema
 from tidemill.lake import state as lake_state
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def check(home: Home, before: Manifest, now: Snapshot) -> None:
     """
     if fault := lost(home, before, now):
         raise DamagedError([fault])
-    known = [stamp for table in delta.TABLES for stamp in lake_state.stamps(now.of(table))]
+    known = [stamp for table in lake_schema.TABLES for stamp in lake_state.stamps(now.of(table))]
     file_digest.glance([*known, *files(before)])
 
 

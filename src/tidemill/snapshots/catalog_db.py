@@ -11,8 +11,8 @@ from tidemill.catalog.system_tables import BUILDS, OWN, TABLE_COLUMNS
 from tidemill.engine import connection as engine_connection
 from tidemill.engine import relations
 from tidemill.engine.quoting import identifier, literal
-from tidemill.lake import delta
 from tidemill.lake import relations as lake_relations
+from tidemill.lake import schema as lake_schema
 from tidemill.records import LEDGER
 from tidemill.snapshots import catalog_files
 
@@ -83,7 +83,7 @@ def _write_columns(database: duckdb.DuckDBPyConnection, folder: Path) -> None:
 def bind_lake(database: duckdb.DuckDBPyConnection, records: Snapshot) -> None:
     """Make the schema `lake`: a view of the ledger, of what was refused, and of every stored row of each record."""
     database.execute("CREATE SCHEMA IF NOT EXISTS lake")
-    for table, columns in delta.TABLES.items():
+    for table, columns in lake_schema.TABLES.items():
         if table != "released":
             shown = LEDGER if table == "loads" else columns
             database.execute(f"CREATE OR REPLACE VIEW lake.{identifier(table)} AS {_rows(records, table, shown)}")

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tidemill.errors import DamagedError, Fault
-from tidemill.lake import auditing, delta
+from tidemill.lake import auditing
+from tidemill.lake import schema as lake_schema
 from tidemill.snapshots import manifest
 
 if TYPE_CHECKING:
@@ -63,9 +64,9 @@ def lacking(connection: DuckDBPyConnection, records: Snapshot, known: Path | Non
     Of the loads of a snapshot's file, if it is given, also how many the ledger lacks.
     """
     promise = auditing.promise(connection, records, known)
-    rows = {table: sum(file.rows for file in records.of(table)) for table in delta.TABLES}
+    rows = {table: sum(file.rows for file in records.of(table)) for table in lake_schema.TABLES}
     return {
-        RECORDS: promise.accepted - sum(rows[table] for table in delta.RECORD_TABLES),
+        RECORDS: promise.accepted - sum(rows[table] for table in lake_schema.RECORD_TABLES),
         "quarantine": promise.quarantined - rows["quarantine"],
         "released": promise.retries - auditing.loads_of(connection, records, "released"),
         "loads": promise.forgotten,
@@ -96,7 +97,7 @@ class _Comparison:
         if self.now.pruned != self.before.pruned:
             # The ledger does not say how many records left with the days that were pruned since.
             gone.pop(RECORDS, None)
-            by_version = [table for table in self.older if table in delta.RECORD_TABLES]
+            by_version = [table for table in self.older if table in lake_schema.RECORD_TABLES]
         advice = self._advice(again=gone.keys() == {"loads"} and self.grown[RECORDS] == 0)
         found = [self._gone(table, part, advice) for part in gone for table in self._tables(part)]
         return [*(self._by_version(table) for table in by_version), *found]
@@ -104,7 +105,7 @@ class _Comparison:
     def _tables(self, part: str) -> list[str]:
         """Return the tables that a part may have gone from; the lake itself where no version tells."""
         if part == RECORDS:
-            return [table for table in self.older if table in delta.RECORD_TABLES] or [""]
+            return [table for table in self.older if table in lake_schema.RECORD_TABLES] or [""]
         return [part]
 
     def _gone(self, table: str, part: str, advice: str) -> Fault:

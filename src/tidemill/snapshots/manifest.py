@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tidemill.errors import DamagedError, Fault
 from tidemill.home import file_digest, format_version
 from tidemill.home.file_digest import Stamp
-from tidemill.lake import delta
+from tidemill.lake import schema as lake_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,7 +83,7 @@ def digest(value: object) -> str:
 
 def lake_digest(records: Snapshot) -> str:
     """The digest of every file of the lake."""
-    return digest({table: records.paths(table) for table in delta.TABLES})
+    return digest({table: records.paths(table) for table in lake_schema.TABLES})
 
 
 def stamped(folder: Path) -> dict[str, list[Any]]:

@@ -17,7 +17,7 @@ from tidemill.build.outcome import Severity
 from tidemill.catalog import tables as catalog_tables
 from tidemill.config.resources import sql_folder
 from tidemill.errors import UsageError
-from tidemill.lake import delta
+from tidemill.lake import schema as lake_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -71,7 +71,7 @@ def checks(home: Home) -> Mapping[str, Check]:
 
 def readable() -> frozenset[str]:
     """Everything that a check may read, as SQL names it: tables, records, and the lake."""
-    shown = delta.TABLES.keys() - {"released"}
+    shown = lake_schema.TABLES.keys() - {"released"}
     return frozenset(
         {*catalog_tables.tables(), *catalog_tables.RECORD_RELATIONS, *(f"{LAKE}.{name}" for name in shown)}
     )

@@ -11,8 +11,8 @@ from tidemill.build.staleness import ALL, EMPTY
 from tidemill.catalog import tables as catalog_tables
 from tidemill.config import duration
 from tidemill.engine import calendar, relations
-from tidemill.lake import delta
 from tidemill.lake import relations as lake_relations
+from tidemill.lake import schema as lake_schema
 from tidemill.lake.retention import first_open
 from tidemill.records import BY_TABLE
 from tidemill.snapshots import catalog_db, manifest
@@ -142,7 +142,7 @@ def of_snapshot(build: Build, *, deep: bool = False) -> Scope:
     unfit = _unfit(replace(build, records=build.before.lake), build.states.keys())
     if manifest.lake_digest(build.lake) != build.before.lake_digest:
         behind = "the lake holds what the tables do not yet; run: tidemill build"
-        unfit |= dict.fromkeys((*delta.RECORD_TABLES, LAKE), behind)
+        unfit |= dict.fromkeys((*lake_schema.RECORD_TABLES, LAKE), behind)
     return Scope(build, None if deep else {**changed, **days, LAKE: frozenset({ALL})}, unfit)
 
 

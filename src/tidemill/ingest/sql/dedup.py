@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from tidemill.lake.delta import DataFile
+    from tidemill.lake.schema import DataFile
     from tidemill.records import Contract
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 
 from tidemill.engine.quoting import identifier, literals
+from tidemill.ingest.sql import columns as sql_columns
 from tidemill.ingest.sql import lines as sql_lines
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def columns(names: Names, doubtful: Iterable[str], there: Iterable[str]) -> tupl
         elif name.lower() in doubtful:
             absent.append(name)
         else:
-            held[name] = "line" if name == sql_lines.OWN_LINE else name
+            held[name] = "line" if name == sql_columns.OWN_LINE else name
     if names.whole:
         taken = {name.lower() for name in held}
         held |= {_column(key): key for name, key in by_name.items() if name not in taken}
@@ -146,7 +147,7 @@ def columns(names: Names, doubtful: Iterable[str], there: Iterable[str]) -> tupl
 
 
 def _column(key: str) -> str:
-    return sql_lines.OWN_LINE if key.lower() == "line" else key
+    return sql_columns.OWN_LINE if key.lower() == "line" else key
 
 
 def needed(

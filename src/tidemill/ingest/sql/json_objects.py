@@ -1,4 +1,4 @@
-"""Native JSON objects as what `contract.checked` reads: columns taken, numbers parsed, the rest kept as attributes."""
+"""Native JSON objects as rows for `validation.checked`: columns taken, numbers parsed, the rest kept as attributes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from tidemill.engine.quoting import identifier, literal, literals
-from tidemill.ingest.sql.lines import Given, default, not_of
+from tidemill.ingest.sql.columns import Given, default, not_of
 from tidemill.records import NUMBERS, Type
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def native_objects(
     says_record: bool = False,
     lenient: bool = True,
 ) -> Given:
-    """Native JSON objects as what `contract.checked` reads: a text column for each of the contract's columns.
+    """Native JSON objects as what `validation.checked` reads: a text column for each of the contract's columns.
 
     Numbers are parsed as such, beside their texts, as `parsed_` and their name. A record is plain when that says all
     there is to say of it: as many fields as were taken, and every number one that its text would have given. Only of

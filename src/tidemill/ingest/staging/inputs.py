@@ -7,6 +7,7 @@ import io
 from typing import TYPE_CHECKING
 
 from tidemill.errors import SourceError
+from tidemill.ingest.sql import columns as sql_columns
 from tidemill.ingest.sql import lines as sql_lines
 from tidemill.sources.files import MAX_DOCUMENT_BYTES, Layout, opened, reading
 from tidemill.sources.sanitizing import too_large
@@ -57,22 +58,22 @@ def _document(portion: Portion) -> str:
     return content.decode("utf-8-sig", errors="backslashreplace") if content.strip() else "[]"
 
 
-def columns(connection: DuckDBPyConnection, load: Load) -> sql_lines.Columns:
+def columns(connection: DuckDBPyConnection, load: Load) -> sql_columns.Columns:
     """The rows of a CSV or Parquet file."""
     if load.layout is Layout.PARQUET:
-        found = sql_lines.parquet(connection, load.readable)
+        found = sql_columns.parquet(connection, load.readable)
         if load.portion:
             _check_expansion(connection, load, load.portion, found)
         return found
     compression = "none" if load.spooled or load.portion is None else load.portion.compression
     names, delimiter = _header(load)
     rejected = str(load.rejected) if load.rejected.exists() else None
-    return sql_lines.csv(load.readable, names, delimiter=delimiter, compression=compression, rejected=rejected)
+    return sql_columns.csv(load.readable, names, delimiter=delimiter, compression=compression, rejected=rejected)
 
 
-def _check_expansion(connection: DuckDBPyConnection, load: Load, portion: Portion, found: sql_lines.Columns) -> None:
+def _check_expansion(connection: DuckDBPyConnection, load: Load, portion: Portion, found: sql_columns.Columns) -> None:
     """Refuse a Parquet file of few bytes that stand for many, before anything is made of it."""
-    for select in (sql_lines.parquet_bytes(load.readable), found.text_bytes):
+    for select in (sql_columns.parquet_bytes(load.readable), found.text_bytes):
         ((size,),) = connection.execute(select).fetchall()
         if size > load.most_bytes:
             raise too_large(portion, load.most_bytes)

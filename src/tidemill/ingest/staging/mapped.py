@@ -10,6 +10,7 @@ import duckdb
 from tidemill.engine import sandbox
 from tidemill.engine.quoting import identifier, literal, literals
 from tidemill.errors import FormatError, UsageError
+from tidemill.ingest.sql import columns as sql_columns
 from tidemill.ingest.sql import fields
 from tidemill.ingest.sql import lines as sql_lines
 from tidemill.ingest.staging import inputs
@@ -38,7 +39,7 @@ def stage_format(connection: DuckDBPyConnection, load: Load) -> None:
         base = _without(columns, load.parts) if columns else _of_objects(connection, load, lines, select, tree)
         connection.execute(f"CREATE OR REPLACE TEMP VIEW raw AS SELECT *{_constants(load.parts)} FROM ({base})")
         types = _bind_mapped(connection, load, record, select)
-        given = sql_lines.formatted(CONTRACTS[record], "SELECT * FROM mapped", types, timestamp=load.source.timestamp)
+        given = sql_columns.formatted(CONTRACTS[record], "SELECT * FROM mapped", types, timestamp=load.source.timestamp)
         load.rows += copy(connection, load, CONTRACTS[record], given)
     if columns:
         keep_rejects(connection, load, None)
@@ -79,7 +80,7 @@ def _head_fields(load: Load) -> Iterable[str]:
     return load.portion.seen.fields if load.portion else load.types
 
 
-def _without(columns: sql_lines.Columns, parts: Mapping[str, str]) -> str:
+def _without(columns: sql_columns.Columns, parts: Mapping[str, str]) -> str:
     """Return the select of a table's rows without the columns that a part of the path replaces."""
     fixed = {part.lower() for part in parts}
     replaced = ", ".join(identifier(name) for name in columns.types if name.lower() in fixed)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from tidemill.engine import connection as engine_connection
 from tidemill.engine.quoting import literal, literals
 from tidemill.errors import SourceError
+from tidemill.ingest.sql import columns as sql_columns
 from tidemill.ingest.sql import json_objects
 from tidemill.ingest.sql import lines as sql_lines
 from tidemill.ingest.sql.validation import MACROS
@@ -83,7 +84,7 @@ def _copy_lines(connection: DuckDBPyConnection, load: Load, contract: Contract, 
     """Write lines as one record: those of a large file day by day, if it is in the order of time."""
     lean = load.fast and contract is not JOB
 
-    def given(path: Path | None = None) -> sql_lines.Given:
+    def given(path: Path | None = None) -> sql_columns.Given:
         return json_objects.native_objects(
             contract,
             inputs.lines(connection, load, numbered=not lean, path=path),
@@ -122,7 +123,7 @@ def _copy_lines(connection: DuckDBPyConnection, load: Load, contract: Contract, 
 
 def _says_other(connection: DuckDBPyConnection, load: Load, contract: Contract) -> bool:
     files = [str(path) for path in load.staged(contract, "refused")]
-    reason = literal(sql_lines.not_of(contract))
+    reason = literal(sql_columns.not_of(contract))
     rows = f"SELECT 1 FROM read_parquet({literals(files)}, hive_partitioning=false) WHERE source = {reason} LIMIT 1"
     return bool(files and connection.execute(rows).fetchall())
 
@@ -139,7 +140,7 @@ def _stage_columns(connection: DuckDBPyConnection, load: Load) -> None:
     for contract in (CONTRACTS[record] for record in CONTRACTS if record in present):
         mine = columns if load.source.record else columns.of(contract.record)
         load.rows += copy(
-            connection, load, contract, sql_lines.native_columns(contract, mine, timestamp=load.source.timestamp)
+            connection, load, contract, sql_columns.native_columns(contract, mine, timestamp=load.source.timestamp)
         )
     _refuse_others(connection, kinds, present)
     keep_rejects(connection, load, load.source.record)

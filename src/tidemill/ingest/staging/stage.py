@@ -11,7 +11,9 @@ import duckdb
 from tidemill.engine import connection as engine_connection
 from tidemill.engine.quoting import literal, literals
 from tidemill.home import disk_errors
-from tidemill.ingest.sql import dedup, json_objects, lines, validation
+from tidemill.ingest.sql import columns as sql_columns
+from tidemill.ingest.sql import dedup, json_objects, validation
+from tidemill.ingest.sql import lines as sql_lines
 from tidemill.ingest.staging import bundles, inputs, unusable
 from tidemill.ingest.staging import write as staging_write
 from tidemill.ingest.staging.mapped import stage_format
@@ -109,9 +111,11 @@ def _spool(load: Load) -> None:
         return
     target = load.folder / "lines"
     if load.layout is Layout.CSV:
-        spool_rows(load.portion, target, load.bad_lines, load.blanks, lines.MAX_LINE_BYTES, returns=not load.lenient)
+        spool_rows(
+            load.portion, target, load.bad_lines, load.blanks, sql_columns.MAX_LINE_BYTES, returns=not load.lenient
+        )
     else:
-        spool(load.portion, target, load.bad_lines, lines.MAX_LINE_BYTES, lines.DELIMITER.encode())
+        spool(load.portion, target, load.bad_lines, sql_columns.MAX_LINE_BYTES, sql_lines.DELIMITER.encode())
     load.readable = str(target)
 
 
@@ -138,7 +142,7 @@ def _stage(connection: DuckDBPyConnection, load: Load) -> None:
     connection.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
     load.rows = 0
     if load.bad_lines.exists():
-        bad = lines.bad_lines(str(load.bad_lines))
+        bad = sql_lines.bad_lines(str(load.bad_lines))
         connection.execute(
             f"INSERT INTO refusals SELECT line, raw, $1, NULL, reason FROM ({bad})", [load.source.record]
         )
@@ -157,7 +161,7 @@ def _found_rejects(connection: DuckDBPyConnection, load: Load) -> bool:
     if load.rejected.exists():
         return False
     copied = connection.execute(
-        f"COPY ({lines.rejected(load.blanks)}) TO {literal(load.rejected)} (FORMAT parquet)"
+        f"COPY ({sql_columns.rejected(load.blanks)}) TO {literal(load.rejected)} (FORMAT parquet)"
     ).fetchall()
     if not copied[0][0]:
         load.rejected.unlink()

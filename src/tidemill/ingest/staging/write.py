@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from tidemill.engine.quoting import identifier, literal, literals
-from tidemill.ingest.sql import lines, validation
+from tidemill.ingest.sql import columns as sql_columns
+from tidemill.ingest.sql import lines as sql_lines
+from tidemill.ingest.sql import validation
 from tidemill.ingest.staging.bundles import told_apart
 from tidemill.records import JOB
 from tidemill.sources.files import Layout
@@ -35,7 +37,7 @@ def tune(connection: DuckDBPyConnection) -> None:
     connection.execute(f"SET partitioned_write_flush_threshold = {ROWS_A_PARTITION}; SET asof_loop_join_threshold = 0")
 
 
-def copy(connection: DuckDBPyConnection, load: Load, contract: Contract, given: lines.Given) -> int:
+def copy(connection: DuckDBPyConnection, load: Load, contract: Contract, given: sql_columns.Given) -> int:
     """Type, check and write one record kind: folders verdict=accepted, refused and waiting; returns the rows."""
     verdict = "CASE WHEN refusal IS NOT NULL THEN 'refused' WHEN day IS NULL THEN 'waiting' ELSE 'accepted' END"
     line = "" if _lean(load, contract) else ", line"
@@ -53,7 +55,7 @@ def copy(connection: DuckDBPyConnection, load: Load, contract: Contract, given: 
 
 
 def copy_part(
-    connection: DuckDBPyConnection, load: Load, contract: Contract, given: Callable[[], lines.Given], part: Path
+    connection: DuckDBPyConnection, load: Load, contract: Contract, given: Callable[[], sql_columns.Given], part: Path
 ) -> int:
     """The same for a part of a load, whose records seem to be good and of one day: one file, faster than by day.
 
@@ -78,14 +80,14 @@ def copy_part(
         numbered.parent.mkdir(exist_ok=True)
         told = f"SELECT DISTINCT attributes AS raw, name, source FROM read_parquet({literals(refused)})"
         connection.execute(
-            f"COPY (SELECT * FROM ({lines.lines(str(part), long=load.spooled)}) JOIN ({told}) USING (raw)) "
+            f"COPY (SELECT * FROM ({sql_lines.lines(str(part), long=load.spooled)}) JOIN ({told}) USING (raw)) "
             f"TO {literal(numbered)} ({PARQUET})"
         )
     return int(found[0][0])
 
 
 def _copy_flat(
-    connection: DuckDBPyConnection, load: Load, contract: Contract, given: lines.Given, name: str
+    connection: DuckDBPyConnection, load: Load, contract: Contract, given: sql_columns.Given, name: str
 ) -> int | None:
     """Write a part as one file; None, with nothing written, when a record is refused or of another day."""
     load.absent[contract.table] = _absent(contract, given)
@@ -114,7 +116,7 @@ def _copy_flat(
     return int(rows)
 
 
-def _checked(load: Load, contract: Contract, given: lines.Given) -> str:
+def _checked(load: Load, contract: Contract, given: sql_columns.Given) -> str:
     source = load.source
     return validation.checked(
         contract,
@@ -132,12 +134,12 @@ def _lean(load: Load, contract: Contract) -> bool:
     return load.fast and contract is not JOB
 
 
-def _absent(contract: Contract, given: lines.Given) -> frozenset[str]:
+def _absent(contract: Contract, given: sql_columns.Given) -> frozenset[str]:
     """The columns that no staged record has a value in."""
     return given.absent - validation.always(contract)
 
 
-def _stored(load: Load, contract: Contract, given: lines.Given, **of_refused: str) -> str:
+def _stored(load: Load, contract: Contract, given: sql_columns.Given, **of_refused: str) -> str:
     """What is written of a record; of a refused one field and reason take the place of columns."""
     absent = _absent(contract, given)
     text = {"attributes": "raw"} if _lean(load, contract) else {}
@@ -155,4 +157,4 @@ def keep_rejects(connection: DuckDBPyConnection, load: Load, record: str | None)
     """Keep the rows that the CSV reader could not split into columns as refusals."""
     if load.layout is Layout.CSV:
         values = "SELECT line, raw, $1, NULL, reason"
-        connection.execute(f"INSERT INTO refusals {values} FROM ({lines.rejects()})", [record])
+        connection.execute(f"INSERT INTO refusals {values} FROM ({sql_columns.rejects()})", [record])
