@@ -28,7 +28,7 @@ class Description:
 
     @property
     def freshness(self) -> str:
-        """Whether a build would change it, and why."""
+        """Return whether a build would change it, and why."""
         if self.rows is None:
             return "not built yet"
         if not self.status.stale:
@@ -37,7 +37,7 @@ class Description:
 
 
 def describe(home: Home, settings: Settings, name: str) -> Description:
-    """What there is to say of a table; UsageError names the nearest to one that is not there."""
+    """Describe a table; UsageError names the nearest table to an unknown one."""
     import pyarrow.parquet as pq
 
     entry = dictionary.entry(name)

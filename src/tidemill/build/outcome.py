@@ -19,7 +19,7 @@ class Built:
 
 
 class Severity(StrEnum):
-    """Whether what a check finds keeps a build from being published."""
+    """Severity of a check: only a failed `fail` check stops the publish."""
 
     FAIL = "fail"
     WARN = "warn"
@@ -30,7 +30,7 @@ SAMPLE_CHARACTERS: Final = 300
 
 
 class Result(StrEnum):
-    """What became of a check, from good to bad."""
+    """Result of a check, from good to bad."""
 
     OK = "ok"
     NOT_RUN = "not run"
@@ -52,7 +52,7 @@ class Outcome:
 
     @property
     def forbids(self) -> bool:
-        """Whether it keeps a build from being published."""
+        """Return whether it keeps a build from being published."""
         return self.result in {Result.FAILED, Result.ERROR}
 
     def __str__(self) -> str:

@@ -66,7 +66,7 @@ def plan(
     full: bool = False,
     lenient: bool = False,
 ) -> list[Step]:
-    """What a build of all tables, or of some and what they read, would do, in its order; `lenient` as of `look`."""
+    """Plan a build of all tables, or of some and their inputs, in build order; `lenient` as in `look`."""
     wanted = catalog_tables.with_inputs(names)
     with look(home, settings, as_of=as_of, full=full, lenient=lenient) as build:
         return [step for name in wanted for step in _steps(build, catalog_tables.table(name))]

@@ -17,7 +17,7 @@ from tidemill.engine.parallel import at_once, share
 
 
 def each(build: Build, needs: Mapping[K, Iterable[K]], work: Callable[[Build, K], T]) -> dict[K, T]:
-    """What some work gives for each table, done after that for the tables that it needs.
+    """Run some work for each table, after that for the tables it needs, and return the results.
 
     It is given the build with a connection of its own to the same database, in which nothing is bound.
     """

@@ -13,6 +13,6 @@ _SPAN: Final = re.compile(r"([1-9]\d{0,8})([hd])")
 
 
 def hours(span: str) -> int | None:
-    """How many hours a span like 36h or 7d has; None of what is no span."""
+    """Return the hours of a duration like 36h or 7d, and None for any other text."""
     found = _SPAN.fullmatch(span)
     return int(found[1]) * {"h": 1, "d": 24}[found[2]] if found else None

@@ -51,7 +51,7 @@ _MISSING: Final = re.compile(r'Cannot access file "(.+\.parquet)/\*\*/\*\.parque
 
 @contextmanager
 def failures() -> Iterator[None]:
-    """What DuckDB says of a query, as one line: a mistake in it, or a failure of its values."""
+    """Translate DuckDB's error about a query into one line: a mistake in it, or a failure of its values."""
     try:
         yield
     except _MISTAKES as error:

@@ -124,6 +124,6 @@ def write(
 
 
 def rows_by_period(connection: DuckDBPyConnection, path: Path, period: str) -> dict[str, int]:
-    """How many rows of a table's file belong to each period."""
+    """Count the rows of a table's file by period."""
     found = connection.execute(f"SELECT {period}::VARCHAR, count(*) FROM read_parquet({literal(path)}) GROUP BY ALL")
     return {day: int(count) for day, count in found.fetchall()}

@@ -12,5 +12,5 @@ from tidemill.home.file_digest import Stamp
 
 
 def stamps(files: Iterable[DataFile]) -> list[Stamp]:
-    """What the lake's log says of some files."""
+    """Return the stamps of some files, as the lake's log has them."""
     return [Stamp(file.path, file.size, file.modified) for file in files]

@@ -63,7 +63,7 @@ _COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd"}
 
 @dataclass(frozen=True)
 class Seen:
-    """What is remembered of a file's last load: enough to skip it unread, or to read only what was added.
+    """Facts about a file's last load: enough to skip it unread, or to read only what was added.
 
     `fields` are the fields of JSON that the format's aliases have in common with its records.
     """
